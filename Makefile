@@ -1,0 +1,56 @@
+# The two commands of the README are `make demo` and `make test`; each installs what it needs.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PYTEST := $(BIN)/python -m pytest
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.PHONY: demo test check unit contract integration faults docs-tests bench chaos serve clean
+
+demo: $(VENV)/.demo
+	$(BIN)/lth demo --out demo
+
+serve: $(VENV)/.demo
+	$(BIN)/lth up
+
+test: check unit contract integration faults
+	@echo "all tests passed"
+
+check: $(VENV)/.dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+unit: $(VENV)/.dev
+	$(PYTEST) tests/unit tests/docs
+
+contract: $(VENV)/.dev
+	$(PYTEST) tests/contract
+
+integration: $(VENV)/.dev
+	$(PYTEST) tests/integration
+
+faults: $(VENV)/.dev
+	$(PYTEST) tests/faults
+
+bench: $(VENV)/.dev
+	$(BIN)/python -m benchmarks.run
+
+chaos: $(VENV)/.dev
+	LTH_CHAOS_ROUNDS=10 $(PYTEST) tests/faults
+
+# A stamp names what was installed last, so that a second run starts at once.
+$(VENV)/.demo: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(INSTALL) -e ".[worker,plot]"
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(INSTALL) -e ".[worker,plot,dev]"
+	@touch $@
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info

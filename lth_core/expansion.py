@@ -1,0 +1,184 @@
+"""From a specification to its lineages: what one lineage is, and the list of them a search plans."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from lth_core.architecture import TensorSpec, architecture
+from lth_core.canonical import NUMERICS
+from lth_core.keys import dense_key, lineage_key
+from lth_core.parts import ModelSpec, Part, Prune, Resources, Rewind, Train
+from lth_core.spec import SearchSpec, Setting, SpecError
+
+WINNING_TICKET = "winning_ticket"
+DeviceClass = Literal["cpu", "cuda"]
+Shape = Annotated[tuple[int, ...], Field(strict=False)]
+
+
+class DatasetInfo(Part):
+    """A registered data set as the planning sees it: its digest and the shape of one example, channels first."""
+
+    name: str
+    digest: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    shape: Shape
+    num_classes: int
+    num_train: int
+    num_test: int
+
+
+class LineageSpec(Part):
+    """One lineage, complete: everything an engine needs to compute any of its levels from stored bytes."""
+
+    model: ModelSpec
+    dataset_name: str
+    dataset_digest: str
+    in_shape: Shape
+    num_classes: int
+    train: Train
+    prune: Prune
+    rewind: Rewind
+    treatment: str = WINNING_TICKET
+    repeat: int = 0
+    replicate: int
+    device_class: DeviceClass = "cpu"
+    threads: int = 1
+    keep: Literal["masks", "tickets", "all"] = "tickets"
+
+    def tensors(self) -> tuple[TensorSpec, ...]:
+        """The network's parameters in state_dict order."""
+        return architecture(self.model, self.in_shape, self.num_classes)
+
+    def identity(self) -> dict[str, Any]:
+        """Return what was computed, for the key: never `levels`, `keep`, or anything of the search around it."""
+        prune = self.prune.canonical()
+        prune.pop("levels", None)
+        chain = [WINNING_TICKET] if self.treatment == WINNING_TICKET else [WINNING_TICKET, self.treatment]
+        return {
+            **self.dense_identity(),
+            "prune": prune,
+            "rewind": self.rewind.canonical(),
+            "treatment": chain,
+            "repeat": self.repeat,
+        }
+
+    def dense_identity(self) -> dict[str, Any]:
+        """Return what level 0 depends on: no pruning, no treatment, and of rewinding only the step it records."""
+        device: dict[str, Any] = {"class": self.device_class}
+        if self.device_class == "cpu":
+            device["threads"] = self.threads  # on a CPU the number of threads changes the bits
+        return {
+            "model": self.model.canonical(),
+            "dataset": {"name": self.dataset_name, "digest": self.dataset_digest},
+            "train": self.train.canonical(),
+            "rewind": {"step": self.rewind.step} if self.rewind.step else {},
+            "replicate": self.replicate,
+            "device": device,
+            "numerics": NUMERICS,
+        }
+
+
+@dataclass(frozen=True)
+class PlannedLineage:
+    """A lineage with its place in a search: its keys, its setting, and the chain a control takes masks from."""
+
+    spec: LineageSpec
+    key: str
+    dense_key: str
+    setting_index: int
+    setting: dict[str, Any]
+    source_key: str | None
+
+    @property
+    def first_level(self) -> int:
+        """0 for the chain that finds masks, 1 for a control."""
+        return 0 if self.source_key is None else 1
+
+    @property
+    def num_levels(self) -> int:
+        """Levels it will have, the first one counted."""
+        return self.spec.prune.levels + 1 - self.first_level
+
+    def key_of_level(self, level: int) -> str:
+        """The key under which one of its levels is stored: level 0 lies under the dense key."""
+        return self.dense_key if level == 0 else self.key
+
+
+def expand(
+    spec: SearchSpec, *, tenant: str, dataset: DatasetInfo, resources: Resources, device_class: DeviceClass
+) -> tuple[PlannedLineage, ...]:
+    """List a search's lineages: by setting, then replicate, the ticket's chain first and its controls after it.
+
+    Raises:
+        SpecError: If a cell does not fit, two cells describe one computation, or the network does not fit the data.
+    """
+    spec.check()
+    planned: list[PlannedLineage] = []
+    owners: dict[str, int] = {}
+    for setting in spec.settings():
+        for replicate in spec.replicates:
+            chain = _lineage(spec, setting, replicate, dataset, resources, device_class)
+            chain_key = lineage_key(tenant, chain)
+            if (other := owners.setdefault(chain_key, setting.index)) != setting.index:
+                raise SpecError("/prune", f"cells {other} and {setting.index} of the grid describe one computation")
+            dense = dense_key(tenant, chain)
+            planned.append(PlannedLineage(chain, chain_key, dense, setting.index, setting.cell, None))
+            for treatment in spec.treatments:
+                for repeat in range(treatment.repeats):
+                    control = chain.model_copy(update={"treatment": treatment.name, "repeat": repeat})
+                    key = lineage_key(tenant, control)
+                    planned.append(PlannedLineage(control, key, dense, setting.index, setting.cell, chain_key))
+    return tuple(planned)
+
+
+def fits(spec: SearchSpec, dataset: DatasetInfo) -> tuple[TensorSpec, ...]:
+    """Check that the network and the training fit the data set, and return the network's tensors.
+
+    Raises:
+        SpecError: Naming the field, its bound and its value.
+    """
+    try:
+        tensors = architecture(spec.model, dataset.shape, dataset.num_classes)
+    except ValueError as error:
+        raise SpecError("/model", str(error)) from error
+    layers = {tensor.name.removesuffix(".weight") for tensor in tensors if tensor.prunable}
+    for i, name in enumerate(spec.prune.exclude):
+        if name.removesuffix(".weight") not in layers:
+            raise SpecError(f"/prune/exclude/{i}", f"must be one of {', '.join(sorted(layers))}, got {name!r}")
+    num_fit = dataset.num_train - num_validation(dataset.num_train)
+    for setting in spec.settings():
+        if setting.train.batch_size > num_fit:
+            detail = f"must be <= the {num_fit} training examples of {dataset.name}, got {setting.train.batch_size}"
+            raise SpecError("/train/batch_size", detail)
+    return tensors
+
+
+def num_validation(num_train: int) -> int:
+    """Return how many training examples become validation: 5,000, or a tenth of a set under 50,000."""
+    return 5000 if num_train >= 50_000 else num_train // 10
+
+
+def _lineage(
+    spec: SearchSpec,
+    setting: Setting,
+    replicate: int,
+    dataset: DatasetInfo,
+    resources: Resources,
+    device_class: DeviceClass,
+) -> LineageSpec:
+    return LineageSpec(
+        model=spec.model,
+        dataset_name=dataset.name,
+        dataset_digest=dataset.digest,
+        in_shape=dataset.shape,
+        num_classes=dataset.num_classes,
+        train=setting.train,
+        prune=setting.prune,
+        rewind=setting.rewind,
+        replicate=replicate,
+        device_class=device_class,
+        threads=resources.threads,
+        keep=spec.keep,
+    )

@@ -1,0 +1,251 @@
+"""What a search is: the frozen specification a client posts, its grids, and its size counted without building it."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    BeforeValidator,
+    Field,
+    ModelWrapValidatorHandler,
+    PrivateAttr,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
+
+from lth_core.canonical import digest_of
+from lth_core.grids import PARTS, Axis, lift, put_back
+from lth_core.parts import (
+    MAX_INT,
+    Budget,
+    DatasetSpec,
+    MethodName,
+    ModelSpec,
+    Part,
+    Prune,
+    Resources,
+    Rewind,
+    Rule,
+    Scheduler,
+    Train,
+    Treatment,
+    TreatmentOrName,
+)
+
+MAX_REPLICATES = 64
+
+
+class SpecError(ValueError):
+    """A specification that no single field check can refuse; `pointer` is relative to the specification."""
+
+    def __init__(self, pointer: str, detail: str) -> None:
+        super().__init__(f"{pointer}: {detail}")
+        self.pointer = pointer
+        self.detail = detail
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One cell of the grid: the scalar parts, and the values that make it differ from its siblings."""
+
+    index: int
+    cell: dict[str, Any]
+    train: Train
+    prune: Prune
+    rewind: Rewind
+
+
+def check_cell(train: Train, prune: Prune, rewind: Rewind) -> None:
+    """Refuse parts that are each legal but do not fit together.
+
+    Raises:
+        SpecError: Naming the field, its bound and its value.
+    """
+    if train.eval_every > train.steps:
+        raise SpecError("/train/eval_every", f"must be <= steps ({train.steps}), got {train.eval_every}")
+    if rewind.step >= train.steps:
+        raise SpecError("/rewind/step", f"must be < train.steps ({train.steps}), got {rewind.step}")
+    if train.warmup_steps > train.steps:
+        raise SpecError("/train/warmup_steps", f"must be <= steps ({train.steps}), got {train.warmup_steps}")
+    if list(train.milestones) != sorted(set(train.milestones)):
+        raise SpecError("/train/milestones", f"must ascend without repeats, got {list(train.milestones)}")
+    if train.milestones and train.milestones[-1] >= train.steps:
+        raise SpecError(
+            "/train/milestones", f"must lie before the last step ({train.steps}), got {train.milestones[-1]}"
+        )
+    if train.optimizer == "adam" and train.momentum > 0:
+        raise SpecError("/train/momentum", f"belongs to optimizer sgd; with adam it must be 0, got {train.momentum}")
+    if prune.scope == "global":
+        for name in ("conv_fraction", "output_fraction"):
+            if (own := getattr(prune, name)) not in (None, 0, prune.fraction):
+                raise SpecError(
+                    f"/prune/{name}",
+                    f"with scope global one fraction serves the pool: must be 0 or {prune.fraction}, got {own}",
+                )
+
+
+def _replicates(value: Any) -> Any:
+    if isinstance(value, int) and not isinstance(value, bool):
+        if not 1 <= value <= MAX_REPLICATES:
+            raise ValueError(f"must be >= 1 and <= {MAX_REPLICATES} (or a list of seeds), got {value}")
+        return tuple(range(value))
+    return value
+
+
+Seed = Annotated[int, Field(ge=0, le=MAX_INT)]
+Replicates = Annotated[
+    tuple[Seed, ...],
+    Field(strict=False, min_length=1, max_length=MAX_REPLICATES),
+    BeforeValidator(_replicates, json_schema_input_type=Annotated[int, Field(ge=1, le=MAX_REPLICATES)] | list[Seed]),
+]
+
+
+class SearchSpec(Part):
+    """The scientific question of a search; any scalar of `train`, `prune` and `rewind` may be a grid.
+
+    The parts hold the first cell of the grid; `axes` has the others, `settings()` every cell.
+    """
+
+    model: ModelSpec
+    dataset: DatasetSpec
+    method: MethodName = "imp"
+    train: Train = Train()
+    prune: Prune = Prune()
+    rewind: Rewind = Rewind()
+    replicates: Replicates = (0, 1, 2)
+    treatments: Annotated[tuple[TreatmentOrName, ...], Field(strict=False, max_length=16)] = (
+        Treatment(name="random_reinit"),
+    )
+    keep: Literal["masks", "tickets", "all"] = "tickets"
+    rule: Rule = Rule()
+    scheduler: Scheduler = Scheduler()
+    _axes: tuple[Axis, ...] = PrivateAttr(default=())
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _lift_grids(cls, raw: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        if not isinstance(raw, dict):
+            return handler(raw)
+        plain, axes = lift(raw)
+        spec = handler(plain)
+        spec._axes = axes
+        return spec
+
+    @model_validator(mode="after")
+    def _no_repeats(self) -> Self:
+        if len(set(self.replicates)) != len(self.replicates):
+            raise ValueError(f"replicates are distinct seeds, got {list(self.replicates)}")
+        names = [treatment.name for treatment in self.treatments]
+        if len(set(names)) != len(names):
+            raise ValueError(f"treatments are named once each (use repeats for more draws), got {names}")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _with_grids(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return put_back(handler(self), self._axes)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, SearchSpec) and self.model_dump() == other.model_dump()
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+    @property
+    def axes(self) -> tuple[Axis, ...]:
+        """The scalars that take several values, in the order of the parts."""
+        return self._axes
+
+    @property
+    def key(self) -> str:
+        """SHA-256 of the canonical JSON without defaults: equal questions have equal keys."""
+        return digest_of(self.canonical())
+
+    def canonical(self) -> dict[str, Any]:
+        """Return the JSON form with every default left out, grids included."""
+        parts = {name: getattr(self, name).canonical() for name in ("model", "dataset", *PARTS, "rule", "scheduler")}
+        dumped = self.model_dump(mode="json", exclude_defaults=True)
+        plain = {name: value for name, value in dumped.items() if name not in parts}
+        plain.update({name: value for name, value in parts.items() if value})
+        return put_back(plain, self._axes)
+
+    @property
+    def num_settings(self) -> int:
+        """Cells of the grid, as a product of lengths."""
+        return math.prod(len(axis.values) for axis in self._axes)
+
+    @property
+    def num_lineages(self) -> int:
+        """Settings x replicates x (1 + draws of controls), counted without building any."""
+        return self.num_settings * len(self.replicates) * (1 + self.num_control_draws)
+
+    @property
+    def num_control_draws(self) -> int:
+        """Controls per ticket lineage, repeats included."""
+        return sum(treatment.repeats for treatment in self.treatments)
+
+    @property
+    def num_levels(self) -> int:
+        """Levels of all lineages: 0..L for each ticket lineage, 1..L for each control."""
+        ladder = self.prune.levels
+        per_replicate = (ladder + 1) + self.num_control_draws * ladder
+        return self.num_settings * len(self.replicates) * per_replicate
+
+    def settings(self) -> Iterator[Setting]:
+        """Yield every cell of the grid, the last axis varying fastest; call only after the quota check.
+
+        Raises:
+            SpecError: If a cell's parts do not fit together.
+        """
+        for index, values in enumerate(itertools.product(*(axis.values for axis in self._axes))):
+            cell = {axis.name: value for axis, value in zip(self._axes, values, strict=True)}
+            parts = {name: self._cell_part(name, cell) for name in PARTS}
+            train, prune, rewind = parts["train"], parts["prune"], parts["rewind"]
+            assert isinstance(train, Train)
+            assert isinstance(prune, Prune)
+            assert isinstance(rewind, Rewind)
+            check_cell(train, prune, rewind)
+            yield Setting(index, cell, train, prune, rewind)
+
+    def check(self) -> None:
+        """Refuse a specification whose cells do not fit; call only after the quota check.
+
+        Raises:
+            SpecError: At the first cell that does not fit, or for a grid over `prune.levels`.
+        """
+        if any(axis.name == "prune.levels" for axis in self._axes):
+            raise SpecError("/prune/levels", "takes no grid: levels of one chain are shared, ask for the largest")
+        for _ in self.settings():
+            pass
+
+    def _cell_part(self, part: str, cell: dict[str, Any]) -> Part:
+        base: Part = getattr(self, part)
+        own = {axis.field: cell[axis.name] for axis in self._axes if axis.part == part}
+        return type(base).model_validate({**dict(base), **own}) if own else base
+
+
+class Submission(Part):
+    """The body of a POST: the specification, and what the service needs to know beside it."""
+
+    name: Annotated[str, Field(min_length=1, max_length=120)] | None = None
+    labels: Annotated[
+        dict[
+            Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")],
+            Annotated[str, Field(max_length=120)],
+        ],
+        Field(max_length=16),
+    ] = {}
+    note: Annotated[str, Field(max_length=4000)] = ""
+    priority: Literal["low", "normal", "high"] = "normal"
+    spec: SearchSpec
+    budget: Budget = Budget()
+    resources: Resources = Resources()
+
+    @property
+    def title(self) -> str:
+        """The given name, or model and data set."""
+        return self.name or f"{self.spec.model.name}-{self.spec.dataset.name}"

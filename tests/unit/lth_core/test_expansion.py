@@ -1,0 +1,105 @@
+"""From a specification to its lineages: counts, order, keys and ids."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from lth_core.expansion import DatasetInfo, PlannedLineage, expand, fits, num_validation
+from lth_core.keys import lineage_id, new_search_id, ticket_id, ulid_time
+from lth_core.parts import Resources
+from lth_core.spec import SearchSpec, SpecError
+
+MNIST = DatasetInfo(
+    name="mnist", digest="ab" * 32, shape=(1, 28, 28), num_classes=10, num_train=60_000, num_test=10_000
+)
+MINIMAL: dict[str, Any] = {"model": {"name": "lenet_300_100"}, "dataset": {"name": "mnist"}}
+
+
+def plan(tenant: str = "local", threads: int = 1, **parts: Any) -> tuple[PlannedLineage, ...]:
+    """Expand a specification for MNIST on a CPU."""
+    spec = SearchSpec.model_validate({**MINIMAL, **parts})
+    return expand(spec, tenant=tenant, dataset=MNIST, resources=Resources(threads=threads), device_class="cpu")
+
+
+def test_the_expansion_has_exactly_the_counted_lineages_and_levels() -> None:
+    parts: dict[str, Any] = {
+        "replicates": 5,
+        "prune": {"levels": 20, "fraction": {"grid": [0.2, 0.3]}},
+        "treatments": ["random_reinit", {"name": "random_mask", "repeats": 3}],
+    }
+    lineages = plan(**parts)
+    spec = SearchSpec.model_validate({**MINIMAL, **parts})
+    assert len(lineages) == spec.num_lineages == 2 * 5 * 5
+    assert sum(lineage.num_levels for lineage in lineages) == spec.num_levels
+    assert len({lineage.key for lineage in lineages}) == len(lineages)
+
+
+def test_a_control_names_the_chain_it_takes_masks_from() -> None:
+    chain, control = plan(replicates=1)
+    assert chain.source_key is None
+    assert control.source_key == chain.key
+    assert (chain.first_level, control.first_level) == (0, 1)
+    assert (chain.num_levels, control.num_levels) == (6, 5)
+
+
+def test_a_grid_over_pruning_trains_dense_once() -> None:
+    lineages = plan(prune={"fraction": {"grid": [0.2, 0.5]}}, replicates=2)
+    assert len({lineage.dense_key for lineage in lineages}) == 2
+    assert len({lineage.key_of_level(0) for lineage in lineages}) == 2
+    assert len({lineage.key_of_level(1) for lineage in lineages}) == len(lineages)
+
+
+def test_the_key_names_what_was_computed_and_nothing_else() -> None:
+    base = plan(replicates=1)[0].key
+    assert plan(replicates=1, prune={"levels": 9})[0].key == base
+    assert plan(replicates=1, keep="all", rule={"margin": 0.1}, treatments=[])[0].key == base
+    assert plan(replicates=1, scheduler={"name": "asha"})[0].key == base
+    different = [
+        plan("other", replicates=1),
+        plan(threads=2, replicates=1),
+        plan(replicates=[7]),
+        plan(replicates=1, train={"lr": 0.1}),
+        plan(replicates=1, rewind={"step": 10}),
+        plan(replicates=1, prune={"count_rule": "floor"}),
+    ]
+    assert len({base, *(lineages[0].key for lineages in different)}) == 1 + len(different)
+
+
+def test_the_keys_of_stored_results_never_drift() -> None:
+    chain, control = plan(replicates=1, prune={"levels": 20})
+    assert chain.dense_key == "9b15cb9c50e862aa2e463528b09cb7d8d0afc75d2887f26643c50ff5d041e710"
+    assert chain.key == "d7f2c66afdbad193b8cd5b8cac381cea1390731fefa434fb79b411b17c6a933e"
+    assert control.key == "d01d919ce184e6de4be0f113725f25ff9f87cf7239f31eb0d03192f2bc12a9d2"
+
+
+def test_two_cells_of_one_computation_are_refused() -> None:
+    with pytest.raises(SpecError, match="one computation"):
+        plan(prune={"fraction": 0.2, "conv_fraction": {"grid": [None, 0.2]}})
+
+
+def test_a_network_that_does_not_fit_the_data_is_refused_with_both_sizes() -> None:
+    spec = SearchSpec.model_validate({**MINIMAL, "model": {"name": "mlp", "sizes": [64, 10]}})
+    with pytest.raises(SpecError, match="784 features"):
+        fits(spec, MNIST)
+    excluded = SearchSpec.model_validate({**MINIMAL, "prune": {"exclude": ["fc9"]}})
+    with pytest.raises(SpecError, match=r"one of fc1, fc2, out, got 'fc9'"):
+        fits(excluded, MNIST)
+
+
+def test_validation_is_5000_examples_or_a_tenth_of_a_small_set() -> None:
+    assert num_validation(60_000) == 5000
+    assert num_validation(1437) == 143
+
+
+def test_ids_are_functions_of_the_record_and_carry_their_time() -> None:
+    at = datetime(2026, 11, 22, 9, 10, 11, 42_000, tzinfo=UTC)
+    search = new_search_id(at, bytes(10))
+    assert ulid_time(search) == at
+    assert lineage_id(search, "a" * 64, at) == lineage_id(search, "a" * 64, at)
+    assert lineage_id(search, "a" * 64, at) != lineage_id(search, "b" * 64, at)
+    assert ticket_id(search, "a" * 64, 1, at) != ticket_id(search, "a" * 64, 2, at)
+    assert len(search) == len("srch_") + 26
+    assert search < new_search_id(at.replace(year=2027), bytes(10))
