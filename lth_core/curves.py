@@ -1,0 +1,75 @@
+"""The curves of one level: what was measured at which step, and the early-stopping step found in them afterwards."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from lth_core.canonical import canonical_json
+from lth_core.evaluation import Score
+
+
+@dataclass
+class Point:
+    """One evaluation; training figures are means over the batches since the previous one, None at the start."""
+
+    step: int
+    lr: float
+    train: Score | None
+    validation: Score
+    test: Score | None = None
+
+    def row(self) -> dict[str, Any]:
+        """Return the point as one line of `curves.jsonl`."""
+        scores = {"train": self.train, "val": self.validation, "test": self.test}
+        row: dict[str, Any] = {"step": self.step, "lr": self.lr}
+        for name, score in scores.items():
+            row[f"{name}_loss"] = None if score is None else score.loss
+            row[f"{name}_accuracy"] = None if score is None else score.accuracy
+        return row
+
+
+@dataclass
+class Curves:
+    """All evaluations of a level in order; the first one is before any step of it."""
+
+    points: list[Point] = field(default_factory=list)
+    _best: int | None = None
+
+    def add(self, point: Point) -> bool:
+        """Append an evaluation; True if its validation loss is the lowest after the start so far.
+
+        The evaluation at the start never counts, and of equal losses the first one does.
+        """
+        self.points.append(point)
+        if len(self.points) == 1:
+            return False
+        if self._best is None or point.validation.loss < self.points[self._best].validation.loss:
+            self._best = len(self.points) - 1
+            return True
+        return False
+
+    @property
+    def start(self) -> Point:
+        """The evaluation before the first step."""
+        return self.points[0]
+
+    @property
+    def early_stop(self) -> Point:
+        """The evaluation with the lowest validation loss, the first one of equals."""
+        assert self._best is not None
+        return self.points[self._best]
+
+    @property
+    def end(self) -> Point:
+        """The evaluation after the last step."""
+        return self.points[-1]
+
+    @property
+    def converged(self) -> bool:
+        """Whether validation loss was lowest before the end: otherwise the early-stopping step is undefined."""
+        return self.early_stop is not self.end
+
+    def to_jsonl(self) -> bytes:
+        """Return the curves as canonical JSON lines."""
+        return b"".join(canonical_json(point.row()) + b"\n" for point in self.points)

@@ -1,0 +1,146 @@
+"""Data as tensors that stay where they are: normalisation, the split by seed, and the order of every epoch."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from lth_core import random
+from lth_core.errors import UserError
+from lth_core.expansion import DatasetInfo, num_validation
+
+ARRAY_NAMES = ("train_images", "train_labels", "test_images", "test_labels")
+
+
+@dataclass(frozen=True)
+class TensorData:
+    """A data set in memory, normalised, on the device that trains.
+
+    Attributes:
+        info: Name, digest and sizes.
+        normalisation: Mean and standard deviation of each channel over the training images, in stored bytes.
+        train_images: float32 [num_train, C, H, W], validation examples included.
+        train_labels: int64 [num_train].
+        test_images: float32 [num_test, C, H, W].
+        test_labels: int64 [num_test].
+    """
+
+    info: DatasetInfo
+    normalisation: dict[str, list[float]]
+    train_images: Tensor
+    train_labels: Tensor
+    test_images: Tensor
+    test_labels: Tensor
+
+    @property
+    def device(self) -> torch.device:
+        """Where the tensors lie."""
+        return self.train_images.device
+
+
+def load(info: DatasetInfo, arrays: Mapping[str, npt.NDArray[Any]], *, device: str = "cpu") -> TensorData:
+    """Check a data set's arrays against its description and normalise them.
+
+    Args:
+        info: What the data set is said to be.
+        arrays: `train_images`, `test_images`: uint8 [N, C, H, W]; `train_labels`, `test_labels`: int64 [N].
+        device: Where the tensors will lie.
+
+    Raises:
+        UserError: If names, types or shapes do not fit.
+    """
+    _check(info, arrays)
+    mean, std = channel_statistics(arrays["train_images"])
+    images = {part: normalise(arrays[f"{part}_images"], mean, std) for part in ("train", "test")}
+    return TensorData(
+        info=info,
+        normalisation={"mean": mean, "std": std},
+        train_images=torch.from_numpy(images["train"]).to(device),
+        train_labels=torch.from_numpy(np.ascontiguousarray(arrays["train_labels"])).to(device, copy=True),
+        test_images=torch.from_numpy(images["test"]).to(device),
+        test_labels=torch.from_numpy(np.ascontiguousarray(arrays["test_labels"])).to(device, copy=True),
+    )
+
+
+def channel_statistics(images: npt.NDArray[np.uint8]) -> tuple[list[float], list[float]]:
+    """Return mean and population standard deviation of each channel in units of the stored bytes.
+
+    The sums are integers and the division is done once, so the result depends on no order and no machine.
+    """
+    means, stds = [], []
+    for channel in range(images.shape[1]):
+        counts = np.bincount(images[:, channel].reshape(-1), minlength=256).tolist()
+        total = sum(counts)
+        first = sum(value * count for value, count in enumerate(counts))
+        second = sum(value * value * count for value, count in enumerate(counts))
+        means.append(float(Fraction(first, total)))
+        stds.append(math.sqrt(Fraction(second * total - first * first, total * total)))
+    return means, stds
+
+
+def normalise(images: npt.NDArray[np.uint8], mean: list[float], std: list[float]) -> npt.NDArray[np.float32]:
+    """Return (byte - mean) / std per channel, each of the 256 values computed in float64 and rounded once.
+
+    A channel that never changes is divided by 1.
+    """
+    out = np.empty(images.shape, dtype=np.float32)
+    for channel in range(images.shape[1]):
+        table = ((np.arange(256) - mean[channel]) / (std[channel] or 1.0)).astype(np.float32)
+        out[:, channel] = table[images[:, channel]]
+    return out
+
+
+@dataclass(frozen=True)
+class Split:
+    """Which training examples are fitted and which validate, both ascending."""
+
+    fit: npt.NDArray[np.int64]
+    validation: npt.NDArray[np.int64]
+
+    @property
+    def validation_sha256(self) -> str:
+        """SHA-256 of the validation indices as ascending little-endian int64."""
+        return hashlib.sha256(self.validation.astype("<i8").tobytes()).hexdigest()
+
+
+def split(num_train: int, replicate: int) -> Split:
+    """Split training examples: the first `num_validation` of a random order validate."""
+    order = random.permutation(random.seed_key(replicate, "split"), num_train)
+    num = num_validation(num_train)
+    return Split(fit=np.sort(order[num:]), validation=np.sort(order[:num]))
+
+
+def epoch_batches(split: Split, replicate: int, epoch: int, batch_size: int) -> npt.NDArray[np.int64]:
+    """Return the example indices of an epoch, [num_batches, batch_size]; the short last batch is dropped.
+
+    The order depends on replicate and epoch alone: dense network, tickets and controls see equal batches.
+    """
+    num_batches = len(split.fit) // batch_size
+    order = random.permutation(random.seed_key(replicate, "order"), len(split.fit), step=epoch)
+    return split.fit[order[: num_batches * batch_size]].reshape(num_batches, batch_size)
+
+
+def _check(info: DatasetInfo, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+    if set(arrays) != set(ARRAY_NAMES):
+        raise UserError(f"dataset {info.name} must have the arrays {list(ARRAY_NAMES)}, got {sorted(arrays)}")
+    if num_validation(info.num_train) < 1:
+        raise UserError(f"dataset {info.name} must have >= 10 training examples, got {info.num_train}")
+    for part, num in (("train", info.num_train), ("test", info.num_test)):
+        images, labels = arrays[f"{part}_images"], arrays[f"{part}_labels"]
+        if images.dtype != np.uint8 or images.shape != (num, *info.shape) or images.ndim != 4:
+            raise UserError(
+                f"{part}_images must be uint8 of shape {(num, *info.shape)}, got {images.dtype} {images.shape}"
+            )
+        if labels.dtype != np.int64 or labels.shape != (num,):
+            raise UserError(f"{part}_labels must be int64 of shape {(num,)}, got {labels.dtype} {labels.shape}")
+        if num and not 0 <= int(labels.min()) <= int(labels.max()) < info.num_classes:
+            raise UserError(f"{part}_labels must be >= 0 and < {info.num_classes}")
