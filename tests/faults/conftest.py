@@ -1,0 +1,69 @@
+"""One service for all faults, and the undisturbed masks to compare with."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.stack import Stack, running_stack
+
+SEEDS = {
+    "engine": [1, 2],
+    "engine_host": [3, 4],
+    "driver": [5, 6],
+    "dispatcher": [7, 8],
+    "api": [9, 10],
+    "valkey": [11, 12],
+}
+
+
+def search_of(seeds: list[int]) -> dict[str, Any]:
+    """A search of a few seconds: a small network on digits, two replicates with one control."""
+    return {
+        "spec": {
+            "model": {"name": "mlp", "sizes": [64, 48, 10]},
+            "dataset": {"name": "digits"},
+            "train": {"steps": 700, "eval_every": 50},
+            "prune": {"levels": 5, "fraction": 0.4},
+            "replicates": seeds,
+            "treatments": ["random_reinit"],
+        }
+    }
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A running service shared by the faults; each of them leaves it healthy."""
+    with running_stack(tmp_path_factory.mktemp("faults") / "home") as stack:
+        yield stack
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, int, int, int], str]:
+    """Mask digests of all seeds, computed by one plain process without any service."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    spec = folder / "spec.json"
+    spec.write_text(json.dumps(search_of([seed for seeds in SEEDS.values() for seed in seeds])))
+    command = [sys.executable, "-m", "lth_core.run", str(spec), "--out", str(folder / "out")]
+    subprocess.run(command, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, timeout=240)
+    return mask_digests(folder / "out")
+
+
+def mask_digests(store: Path) -> dict[tuple[str, int, int, int], str]:
+    """Read the mask digest of every level in a folder that has the object store's layout."""
+    found = {}
+    for path in store.glob("lineages/*/*/L*.json"):
+        manifest = json.loads(path.read_text())
+        core, digest = manifest["core"], manifest["core"]["digests"]["mask"]
+        blob = store / "blobs" / path.parts[-3] / digest
+        assert hashlib.sha256(blob.read_bytes()).hexdigest() == digest
+        found[core["treatment"], core["replicate"], core["repeat"], core["level"]] = digest
+    return found
