@@ -1,0 +1,1 @@
+"""The service around the science: record, REST front, client and command line."""

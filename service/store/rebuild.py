@@ -1,0 +1,131 @@
+"""Rebuilding the index: everything the objects say, written under a new generation, which then becomes current."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+from service.store import event_docs, keys, views
+from service.store.api_key_records import stored_keys
+from service.store.core import Core
+from service.store.datasets import stored_manifests
+from service.store.errors import IndexEmpty, RedisUnavailable
+from service.store.facts import Facts
+from service.store.index import Index
+from service.store.mirror import Mirror
+
+BUILD_TTL_MS = 60_000
+WAIT_FOR_OTHER_S = 120.0
+PERSISTENT = (
+    "search:",
+    "searches:",
+    "levels:",
+    "lineage:",
+    "live",
+    "queue",
+    "wishes",
+    "datasets",
+    "keys",
+    "gpu:",
+    "quota:",
+)
+"""What a rebuilt index must hold exactly as before; the rest passes, or is derived from this."""
+
+
+async def rebuild(core: Core) -> str:
+    """Build the index anew and make it current; return its generation.
+
+    Another process that is building already is waited for instead.
+
+    Raises:
+        RedisUnavailable: If Redis does not answer, or another process builds for too long.
+        StoreUnavailable: If the store does not answer.
+    """
+    old = await _current(core.index)
+    new = str(max(int(old or 0) + 1, int(time.time())))
+    if not await core.index.call_plain("build", new, BUILD_TTL_MS):
+        return await _wait_for_other(core.index, old)
+    index = core.index.at(new)
+    mirror = Mirror(index, live=False)
+    for manifest, raw in await stored_manifests(core.objects):
+        await mirror.put("datasets", f"{manifest['name']}/{manifest['digest']}", raw)
+    for record in await stored_keys(core.objects):
+        await mirror.put("keys", record.id, record.to_bytes(), once=False)
+    for tenant, search_id in await _stored_searches(core):
+        facts = await core.stored.facts(await core.plan(tenant, search_id))
+        if facts is not None:
+            await mirror.announce(facts.plan, [reset_event(facts, new), *_last_event(facts)])
+            await core.mirror_search(facts, index, mirror)
+        await core.index.call_plain("build", new, BUILD_TTL_MS)
+    if not await core.index.call_plain("flip", old, new):
+        raise RedisUnavailable("another process changed the index's generation")
+    await _sweep(core.index, new)
+    return new
+
+
+def reset_event(facts: Facts, generation: str) -> event_docs.Event:
+    """The event with which a stream begins again: a snapshot of the search."""
+    plan = facts.plan
+    return event_docs.make(plan.id, f"{plan.id}:{generation}:reset", "reset", data=views.search_document(facts))
+
+
+async def dump(index: Index) -> dict[str, Any]:
+    """Read the lasting content of the current generation, to be compared with that of a rebuilt one.
+
+    Raises:
+        IndexEmpty: If there is no generation.
+        RedisUnavailable: If Redis does not answer.
+    """
+    prefix = f"lth:{await index.generation()}:"
+    content: dict[str, Any] = {}
+    async with index.guarded() as redis:
+        async for name in redis.scan_iter(match=f"{prefix}*", count=1000):
+            own = name.decode().removeprefix(prefix)
+            if not own.startswith(PERSISTENT):
+                continue
+            if await redis.type(name) == b"hash":
+                content[own] = await redis.hgetall(name)
+                continue
+            members = await redis.zrange(name, 0, -1, withscores=True)
+            lasting = own.startswith("quota:")
+            content[own] = [pair for pair in members if not lasting or pair[1] == float("inf")]
+    return {name: value for name, value in content.items() if value}
+
+
+def _last_event(facts: Facts) -> list[event_docs.Event]:
+    return event_docs.logged(facts.plan, facts.records[-1]) if facts.log.terminal and facts.records else []
+
+
+async def _current(index: Index) -> str:
+    try:
+        return await index.generation()
+    except IndexEmpty:
+        return ""
+
+
+async def _wait_for_other(index: Index, old: str) -> str:
+    deadline_s = time.monotonic() + WAIT_FOR_OTHER_S
+    while time.monotonic() < deadline_s:
+        await asyncio.sleep(0.1)
+        if (now := await _current(index)) not in ("", old):
+            return now
+    raise RedisUnavailable("another process is rebuilding the index")
+
+
+async def _stored_searches(core: Core) -> list[tuple[str, str]]:
+    """List all accepted searches, oldest first."""
+    found = []
+    for key in await core.objects.list("searches/"):
+        name = keys.search_of(key)
+        if name is not None and key == keys.spec(*name):
+            found.append(name)
+    return sorted(found, key=lambda name: name[1])
+
+
+async def _sweep(index: Index, generation: str) -> None:
+    """Remove the keys of every other generation."""
+    async with index.guarded() as redis:
+        async for name in redis.scan_iter(match="lth:[0-9]*:*", count=1000):
+            if not name.startswith(f"lth:{generation}:".encode()):
+                await redis.unlink(name)

@@ -1,0 +1,334 @@
+"""What drivers and trials do: load a search, take it over, commit levels, record outcomes, end it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from lth_core.canonical import FORMAT, canonical_json, digest_of, sha256_hex
+from lth_core.expansion import DatasetInfo, PlannedLineage
+from lth_core.spec import Submission
+from service.store import event_docs, keys
+from service.store.core import Core
+from service.store.errors import ArtefactCorrupt, ObjectNotFound, RedisUnavailable
+from service.store.failpoints import reach
+from service.store.log import OUTCOMES, TERMINAL, LogRecord, LogState, Terminal, fold
+from service.store.logbook import Appended, Draft, take_over
+from service.store.mirror import results_field
+from service.store.plans import Plan
+from service.store.ticket_views import ticket_places
+
+OVERLAY_TTL_MS = 60_000
+LOG_POLL_S = 5.0
+"""How often a driver looks into the log itself for a wish that the index may have lost."""
+
+Standing = Literal["committed", "adopted", "divergent"]
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class SearchTruth:
+    """A search as its driver needs it, from the store.
+
+    Attributes:
+        tenant: Whose search it is.
+        id: Its id.
+        accepted_at: When it was accepted, RFC 3339.
+        submission: The body.
+        dataset: The data set as registered at acceptance.
+        lineages: Its expansion.
+        lineage_ids: Lineage ids by lineage key.
+        log: What its log decides so far.
+        revision: Number of the last log record.
+    """
+
+    tenant: str
+    id: str
+    accepted_at: str
+    submission: Submission
+    dataset: DatasetInfo
+    lineages: tuple[PlannedLineage, ...]
+    lineage_ids: Mapping[str, str]
+    log: LogState
+    revision: int
+    plan: Plan
+
+
+class Work(Core):
+    """The driver's half of the record; everything here is fenced by the leader's epoch."""
+
+    _unmirrored: list[tuple[Plan, str, dict[str, Any]]]
+    _log_polled_s: dict[tuple[str, str], float]
+
+    async def load(self, tenant: str, search_id: str) -> SearchTruth:
+        """Read a search from the store, and bring the index up to it where Redis answers.
+
+        Raises:
+            NotFound: If the tenant has no such search.
+            StoreUnavailable: If the store does not answer.
+        """
+        plan = await self.plan(tenant, search_id)
+        facts = await self.stored.facts(plan)
+        assert facts is not None
+        try:
+            await self.mirror_search(facts)
+        except RedisUnavailable:
+            _log.info("index not brought up to date for %s", search_id)
+        accepted = plan.accepted
+        at = json.loads(plan.raw)["accepted_at"]
+        known = (accepted.submission, accepted.dataset, plan.lineages, plan.ids)
+        return SearchTruth(tenant, search_id, at, *known, facts.log, facts.log.revision, plan)
+
+    async def take_over(self, tenant: str, search_id: str, epoch: int) -> LogState:
+        """Make a search the leader's, once per epoch; return its log's state.
+
+        Raises:
+            StaleEpoch: If a later leader took it over.
+            StoreUnavailable: If it is unknown what stands.
+        """
+        plan = await self.plan(tenant, search_id)
+        appended = await self.logbook.append(
+            tenant, search_id, lambda state: None if state.terminal else take_over(epoch)
+        )
+        reach("FP_AFTER_TAKEOVER")
+        await self._mirror_log(plan, appended, epoch)
+        return appended.state
+
+    async def append(
+        self, tenant: str, search_id: str, kind: str, data: Mapping[str, Any], op_id: str, epoch: int
+    ) -> LogState:
+        """Record a leader's decision (outcome, rung, suggestion, retry) once; return the log's state.
+
+        After the search's end nothing is recorded; `state.terminal` tells.
+
+        Raises:
+            StaleEpoch: If a later leader took the search over.
+            StoreUnavailable: If it is unknown what stands.
+        """
+        if kind not in ("outcome", "rung", "suggestion", "retry"):
+            raise ValueError(f"kind must be outcome, rung, suggestion or retry, got {kind!r}")
+        if kind == "outcome" and data["status"] not in OUTCOMES:
+            raise ValueError(f"outcome must be one of {sorted(OUTCOMES)}, got {data['status']!r}")
+        plan = await self.plan(tenant, search_id)
+        appended = await self.logbook.append(
+            tenant, search_id, lambda state: None if state.terminal else Draft(kind, op_id, data, epoch)
+        )
+        await self._mirror_log(plan, appended, epoch)
+        return appended.state
+
+    async def manifests(self, tenant: str, key: str) -> dict[int, dict[str, Any]]:
+        """Return all committed levels under a key, from the store.
+
+        Raises:
+            StoreUnavailable: If the store does not answer.
+        """
+        return await self.stored.manifests(tenant, key)
+
+    async def commit_level(
+        self, tenant: str, search_id: str, key: str, level: int, manifest: dict[str, Any], epoch: int
+    ) -> tuple[dict[str, Any], Standing]:
+        """Commit a level: blobs are checked to be there, then the manifest is put if none is.
+
+        Args:
+            tenant: Whose lineage.
+            search_id: The search that computed it.
+            key: The lineage key, or the dense key for level 0.
+            level: The level.
+            manifest: Its manifest, complete.
+            epoch: The leader's epoch.
+
+        Returns:
+            The manifest that stands, and whether it is ours, another's with equal bits, or another's with other bits.
+
+        Raises:
+            ValueError: If the manifest does not fit its place.
+            ArtefactCorrupt: If a blob is missing or has another size.
+            StaleEpoch: If a later leader has been seen; the level is committed all the same.
+            StoreUnavailable: If it is unknown what stands.
+        """
+        _check_manifest(manifest, key, level)
+        plan = await self.plan(tenant, search_id)
+        await self._check_blobs(tenant, manifest)
+        reach("FP_AFTER_HEAD")
+        raw, ours = await self.objects.put_if_absent(keys.manifest(tenant, key, level), canonical_json(manifest))
+        reach("FP_AFTER_MANIFEST")
+        standing: dict[str, Any] = json.loads(raw)
+        await self._mirror_level(plan, key, standing, epoch)
+        reach("FP_AFTER_INDEX")
+        if ours:
+            return standing, "committed"
+        return standing, "adopted" if standing["core_sha256"] == manifest["core_sha256"] else "divergent"
+
+    async def announce_level(self, tenant: str, search_id: str, key: str, manifest: dict[str, Any], epoch: int) -> None:
+        """Tell a search's listeners of a level that another search committed before.
+
+        Raises:
+            StaleEpoch: If a later leader has been seen.
+        """
+        await self._mirror_level(await self.plan(tenant, search_id), key, manifest, epoch)
+
+    async def put_results(self, tenant: str, search_id: str, results: Mapping[str, Any]) -> str:
+        """Store a search's results under their digest, and return it.
+
+        Raises:
+            StoreUnavailable: If it is unknown what stands.
+        """
+        plan = await self.plan(tenant, search_id)
+        raw = canonical_json({"format": FORMAT, **results})
+        digest = sha256_hex(raw)
+        await self.objects.put_if_absent(keys.results(tenant, search_id, digest), raw)
+        reach("FP_AFTER_RESULTS")
+        try:
+            await self.mirror.put(f"search:{plan.tenant}:{plan.id}", results_field(digest), raw)
+        except RedisUnavailable:
+            _log.info("results of %s are stored but not indexed", search_id)
+        return digest
+
+    async def finish(
+        self, tenant: str, search_id: str, status: str, reason: str | None, results_sha256: str | None, epoch: int
+    ) -> Terminal:
+        """End a search, once; return the end that stands, which is `cancelled` if a client wished so first.
+
+        Raises:
+            ValueError: If the status is no end, or `cancelled` without a client's wish.
+            StaleEpoch: If a later leader took the search over.
+            StoreUnavailable: If it is unknown what stands.
+        """
+        if status not in TERMINAL:
+            raise ValueError(f"status must be one of {sorted(TERMINAL)}, got {status!r}")
+        plan = await self.plan(tenant, search_id)
+
+        def decide(state: LogState) -> Draft | None:
+            if state.terminal is not None:
+                return None
+            if status == "cancelled" and state.wish is None:
+                raise ValueError("status cancelled needs a client's wish in the log")
+            end = ("cancelled", "cancelled by the client") if state.wish else (status, reason)
+            data = {"status": end[0], "reason": end[1], "results": results_sha256}
+            return Draft("terminal", f"terminal:{epoch}", data, epoch)
+
+        appended = await self.logbook.append(tenant, search_id, decide)
+        reach("FP_AFTER_TERMINAL")
+        terminal = appended.state.terminal
+        assert terminal is not None
+        await self._mirror_end(plan, appended, epoch)
+        self._ended.add((tenant, search_id))
+        return terminal
+
+    async def heartbeat(self, tenant: str, search_id: str, epoch: int, overlay: Mapping[str, Any]) -> str | None:
+        """Show what runs right now, for a minute; return the mode in which a client wants the search cancelled.
+
+        Args:
+            tenant: Whose search.
+            search_id: The search.
+            epoch: The leader's epoch.
+            overlay: `{"status": "provisioning" or "running", "status_at": {state: time}, "conditions": [...],
+                "usage": {...}, "eta": ..., "lineages": {lineage id: {"status", "reason", "attempt", "max_attempts",
+                "node", "heartbeat_at", "current": {"level", "step", "steps"}, "status_at", "error"}}}`.
+
+        Raises:
+            StaleEpoch: If a later leader has been seen.
+            RedisUnavailable: If nobody could be shown anything.
+        """
+        await self._mirror_late_levels(epoch)
+        raw = canonical_json(overlay)
+        wish = await self.index.call("beat", epoch, tenant, search_id, raw, OVERLAY_TTL_MS)
+        return wish.decode() or await self._wish_in_log(tenant, search_id)
+
+    async def cancel_wish(self, tenant: str, search_id: str) -> str | None:
+        """Return the mode in which a client wants the search cancelled, None if nobody does; cheap to ask.
+
+        Raises:
+            StoreUnavailable: If neither index nor store can say.
+        """
+        member = f"{search_id}/{tenant}"
+        try:
+            wish = await self.index.read_one(lambda pipe, own: pipe.hget(f"{own}wishes", member))
+        except RedisUnavailable:
+            return fold(await self.logbook.read(tenant, search_id)).mode
+        return wish.decode() if wish else await self._wish_in_log(tenant, search_id)
+
+    async def emit(
+        self,
+        tenant: str,
+        search_id: str,
+        event_id: str,
+        kind: str,
+        lineage: str | None,
+        level: int | None,
+        data: Mapping[str, Any],
+        epoch: int,
+    ) -> None:
+        """Tell a search's listeners something, once for each event id; lost while Redis is down.
+
+        Raises:
+            StaleEpoch: If a later leader has been seen.
+        """
+        event = event_docs.make(search_id, event_id, kind, lineage=lineage, level=level, data=data)
+        try:
+            await self.mirror.announce(await self.plan(tenant, search_id), [event], epoch=epoch)
+        except RedisUnavailable:
+            _log.info("event %s was not delivered", event_id)
+
+    async def _check_blobs(self, tenant: str, manifest: Mapping[str, Any]) -> None:
+        parts = [part for part in manifest["stored"].values() if part]
+        try:
+            found = await asyncio.gather(*(self.objects.head(keys.blob(tenant, part["sha256"])) for part in parts))
+        except ObjectNotFound as error:
+            raise ArtefactCorrupt(f"the manifest names a blob that is not there: {error}") from None
+        for part, info in zip(parts, found, strict=True):
+            if info.size_bytes != part["size_bytes"]:
+                raise ArtefactCorrupt(f"blob {part['sha256']} has {info.size_bytes} bytes, not {part['size_bytes']}")
+
+    async def _mirror_level(self, plan: Plan, key: str, manifest: dict[str, Any], epoch: int) -> None:
+        try:
+            await self.mirror.committed(plan, key, manifest, epoch=epoch)
+        except RedisUnavailable:
+            self._unmirrored.append((plan, key, manifest))
+
+    async def _mirror_late_levels(self, epoch: int) -> None:
+        while self._unmirrored:
+            plan, key, manifest = self._unmirrored[0]
+            await self.mirror.committed(plan, key, manifest, epoch=epoch)
+            self._unmirrored.pop(0)
+
+    async def _mirror_log(self, plan: Plan, appended: Appended, epoch: int, gpu_seconds: float = 0.0) -> None:
+        fresh: tuple[LogRecord, ...] = appended.written or appended.records
+        try:
+            await self.mirror.logged(plan, appended.records, fresh, epoch=epoch, gpu_seconds=gpu_seconds)
+        except RedisUnavailable:
+            _log.info("log of %s is stored but not indexed", plan.id)
+
+    async def _mirror_end(self, plan: Plan, appended: Appended, epoch: int) -> None:
+        facts = await self.stored.facts(plan)
+        if facts is None:
+            return
+        used = float((facts.results or {}).get("usage", {}).get("gpu_seconds", 0.0))
+        await self._mirror_log(plan, replace(appended, written=()), epoch, used)
+        try:
+            await self.mirror.tickets(plan.tenant, ticket_places(facts))
+        except RedisUnavailable:
+            _log.info("tickets of %s are stored but not indexed", plan.id)
+
+    async def _wish_in_log(self, tenant: str, search_id: str) -> str | None:
+        """Look into the log itself now and then: the index may have lost the wish."""
+        now_s = time.monotonic()
+        if now_s - self._log_polled_s.get((tenant, search_id), 0.0) < LOG_POLL_S:
+            return None
+        self._log_polled_s[tenant, search_id] = now_s
+        return fold(await self.logbook.read(tenant, search_id)).mode
+
+
+def _check_manifest(manifest: Mapping[str, Any], key: str, level: int) -> None:
+    core = manifest["core"]
+    if (core["key"], core["level"]) != (key, level):
+        raise ValueError(f"manifest must be of {key} level {level}, is of {core['key']} level {core['level']}")
+    if manifest["core_sha256"] != digest_of(core):
+        raise ValueError("core_sha256 must be the digest of the manifest's core")
+    if manifest["format"] != FORMAT:
+        raise ValueError(f"format must be {FORMAT}, is {manifest['format']}")
