@@ -25,6 +25,9 @@ SWITCHES = (
 )
 """Environment variables that change which arithmetic is used."""
 
+GPU_SWITCHES = ("CUBLAS_WORKSPACE_CONFIG", "NVIDIA_TF32_OVERRIDE")
+"""Those of them that only a GPU's arithmetic looks at."""
+
 
 def fingerprint(device: torch.device | str, environ: Mapping[str, str]) -> dict[str, Any]:
     """Describe the environment of a training; call it in the process that trains, after `pin`.
@@ -46,7 +49,7 @@ def fingerprint(device: torch.device | str, environ: Mapping[str, str]) -> dict[
         "mkl": bool(torch.backends.mkl.is_available()),  # type: ignore[no-untyped-call]
         "onednn": bool(torch.backends.mkldnn.is_available()),  # type: ignore[no-untyped-call]
         "deterministic": torch.are_deterministic_algorithms_enabled(),
-        "switches": {name: environ[name] for name in SWITCHES if name in environ},
+        "switches": {name: environ[name] for name in _switches(device) if name in environ},
         "engine": "reference",
         "kernel": "torch-autograd",
         "numerics": NUMERICS,
@@ -54,6 +57,11 @@ def fingerprint(device: torch.device | str, environ: Mapping[str, str]) -> dict[
     if device.type == "cuda":
         found.update(_gpu(device))
     return found
+
+
+def _switches(device: torch.device) -> tuple[str, ...]:
+    """Return the switches that matter on a device: those of a GPU change nothing on a CPU."""
+    return SWITCHES if device.type == "cuda" else tuple(n for n in SWITCHES if n not in GPU_SWITCHES)
 
 
 def _gpu(device: torch.device) -> dict[str, Any]:

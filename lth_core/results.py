@@ -156,8 +156,9 @@ class _Level:
         self._fixed_steps = bool(lineage.spec.train.milestones)
         self._rewind_step = lineage.spec.rewind.step
         anchors = [run for run in runs if run.treatment in (DENSE, WINNING_TICKET)] or runs
-        self.density = math.fsum(run.core["density"] for run in anchors) / len(anchors)
-        self._kept, self._prunable = anchors[0].core["kept"], anchors[0].core["prunable"]
+        first = anchors[0].core  # counts are exact: every replicate of a setting keeps as many
+        self.density: float = first["density"]
+        self._kept, self._prunable = first["kept"], first["prunable"]
         self.verdict = self.judged_on("test")
 
     @property

@@ -19,6 +19,8 @@ from lth_core.parts import Rule
 Verdict = Literal["yes", "no", "inconclusive"]
 MIN_REPLICATES = 3
 """Fewer replicates decide no rule that uses bounds."""
+ROUNDING = 1e-12
+"""A bound must pass its limit by more than this: equal outcomes are no evidence, whatever their last bits say."""
 
 
 @dataclass(frozen=True)
@@ -144,7 +146,7 @@ def _compare(pairs: Sequence[Pair], others: Sequence[Outcome], rule: Rule, *, sp
 
 
 def _paper_point(pairs: Sequence[Pair], density: float, rule: Rule, *, speed: bool) -> Verdict:
-    accurate = math.fsum(pair.ticket.accuracy - pair.dense.accuracy for pair in pairs) >= 0
+    accurate = math.fsum(pair.ticket.accuracy - pair.dense.accuracy for pair in pairs) >= -ROUNDING
     early = math.fsum(pair.ticket.early_stop_step - pair.dense.early_stop_step for pair in pairs) <= 0
     return "yes" if accurate and (early or not speed) and density <= rule.max_density else "no"
 
@@ -177,10 +179,10 @@ def _above(bounds: Bounds, limit: float) -> Verdict:
     """Tell whether the mean is above a limit: the lower bound says yes, the upper bound says no."""
     if bounds.n < MIN_REPLICATES or bounds.lower is None or bounds.upper is None:
         return "inconclusive"
-    return "yes" if bounds.lower > limit else "no" if bounds.upper < limit else "inconclusive"
+    above, below = bounds.lower > limit + ROUNDING, bounds.upper < limit - ROUNDING
+    return "yes" if above else "no" if below else "inconclusive"
 
 
 def _below(bounds: Bounds, limit: float) -> Verdict:
-    if bounds.n < MIN_REPLICATES or bounds.lower is None or bounds.upper is None:
-        return "inconclusive"
-    return "yes" if bounds.upper < limit else "no" if bounds.lower > limit else "inconclusive"
+    opposite: dict[Verdict, Verdict] = {"yes": "no", "no": "yes", "inconclusive": "inconclusive"}
+    return opposite[_above(bounds, limit)]

@@ -21,7 +21,7 @@ from service.store.rebuild import reset_event
 START = "0-0"
 BATCH = 200
 RETRY_S = 1.0
-_POSITION = re.compile(r"(\d{1,15})\.(\d{1,20}-\d{1,20})")
+_POSITION = re.compile(r"(\d{1,20})\.(\d{1,20}-\d{1,20})")
 
 
 class Bell:

@@ -148,10 +148,10 @@ def _step(state: LogState, record: LogRecord) -> LogState:
     handler = _HANDLERS.get(record.type)
     if handler is None:
         raise UnknownFormat(f"log record {record.n} has unknown type {record.type!r}")
+    if is_stale(state, record.epoch):
+        return replace(state, revision=record.n, num_stale=state.num_stale + 1)
     repeated = record.op_id in state.op_ids
     seen = replace(state, revision=record.n, op_ids=state.op_ids | {record.op_id})
-    if is_stale(state, record.epoch):
-        return replace(seen, num_stale=state.num_stale + 1)
     if repeated or (state.terminal is not None and record.type != "settings"):
         return seen
     return handler(seen, record)

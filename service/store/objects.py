@@ -15,7 +15,6 @@ from lth_core.canonical import sha256_hex
 from service.store import keys
 from service.store.backends import BULK_BYTES, Backend, open_backend
 from service.store.errors import ArtefactCorrupt, ObjectNotFound, StoreUnavailable
-from service.store.failpoints import reach
 
 Names = list[str]
 
@@ -43,6 +42,8 @@ class ObjectStore:
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
+        self.held: str | None = None
+        """Why nothing may be written yet, None once the self-test has accepted the store."""
 
     @classmethod
     def from_url(cls, url: str, **options: Any) -> ObjectStore:
@@ -64,6 +65,8 @@ class ObjectStore:
             StoreUnavailable: If the answer is unknown: the object may exist or not.
         """
         self._check(key)
+        if self.held is not None:
+            raise StoreUnavailable(self.held)
         created = True
         try:
             async with _translated(key):
@@ -171,6 +174,8 @@ class ObjectStore:
         """
         if not key.startswith("scratch/"):
             raise ValueError(f"only scratch/ may be overwritten, got {key!r}")
+        if self.held is not None:
+            raise StoreUnavailable(self.held)
         self._check(key)
         async with _translated(key):
             await obstore.put_async(self._client(len(data)), key, data, mode="overwrite", use_multipart=False)
@@ -188,7 +193,6 @@ class ObjectStore:
             standing, ours = await self.put_if_absent(key, data)
             if not ours:
                 raise ArtefactCorrupt(f"blob {ref.sha256}: {len(standing)} other bytes stand under this digest")
-        reach("FP_AFTER_BLOB")
         return ref
 
     async def get_blob(self, tenant: str, sha256: str) -> bytes:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import time
+from contextlib import suppress
 from typing import Any
 
 from service.store import event_docs, keys, views
@@ -15,8 +17,11 @@ from service.store.facts import Facts
 from service.store.index import Index
 from service.store.mirror import Mirror
 
-BUILD_TTL_MS = 60_000
+BUILD_TTL_MS = 15_000
 WAIT_FOR_OTHER_S = 120.0
+GENERATIONS_PER_S = 1_000_000
+"""A generation is the time of its building and a random part: it never comes back, not even in an empty Redis."""
+
 PERSISTENT = (
     "search:",
     "searches:",
@@ -42,10 +47,23 @@ async def rebuild(core: Core) -> str:
         RedisUnavailable: If Redis does not answer, or another process builds for too long.
         StoreUnavailable: If the store does not answer.
     """
+    deadline_s = time.monotonic() + WAIT_FOR_OTHER_S
     old = await _current(core.index)
-    new = str(max(int(old or 0) + 1, int(time.time())))
-    if not await core.index.call_plain("build", new, BUILD_TTL_MS):
-        return await _wait_for_other(core.index, old)
+    while time.monotonic() < deadline_s:
+        new = str(max(int(old or 0), int(time.time()) * GENERATIONS_PER_S) + secrets.randbelow(GENERATIONS_PER_S))
+        if await core.index.call_plain("build", new, BUILD_TTL_MS):
+            renewing = asyncio.create_task(_renew(core.index, new))
+            try:
+                return await _build(core, old, new)
+            finally:
+                renewing.cancel()
+        await asyncio.sleep(0.1)
+        if (now := await _current(core.index)) not in ("", old):
+            return now
+    raise RedisUnavailable("another process is rebuilding the index")
+
+
+async def _build(core: Core, old: str, new: str) -> str:
     index = core.index.at(new)
     mirror = Mirror(index, live=False)
     for manifest, raw in await stored_manifests(core.objects):
@@ -57,11 +75,18 @@ async def rebuild(core: Core) -> str:
         if facts is not None:
             await mirror.announce(facts.plan, [reset_event(facts, new), *_last_event(facts)])
             await core.mirror_search(facts, index, mirror)
-        await core.index.call_plain("build", new, BUILD_TTL_MS)
     if not await core.index.call_plain("flip", old, new):
         raise RedisUnavailable("another process changed the index's generation")
     await _sweep(core.index, new)
     return new
+
+
+async def _renew(index: Index, generation: str) -> None:
+    """Say every few seconds that this generation is still being built."""
+    while True:
+        await asyncio.sleep(BUILD_TTL_MS / 4000)
+        with suppress(RedisUnavailable):
+            await index.call_plain("build", generation, BUILD_TTL_MS)
 
 
 def reset_event(facts: Facts, generation: str) -> event_docs.Event:
@@ -102,15 +127,6 @@ async def _current(index: Index) -> str:
         return await index.generation()
     except IndexEmpty:
         return ""
-
-
-async def _wait_for_other(index: Index, old: str) -> str:
-    deadline_s = time.monotonic() + WAIT_FOR_OTHER_S
-    while time.monotonic() < deadline_s:
-        await asyncio.sleep(0.1)
-        if (now := await _current(index)) not in ("", old):
-            return now
-    raise RedisUnavailable("another process is rebuilding the index")
 
 
 async def _stored_searches(core: Core) -> list[tuple[str, str]]:

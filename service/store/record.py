@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from typing import Any, Self
 
 from service.settings import Settings
@@ -30,7 +31,8 @@ class Record(Submissions, Exports, Events, ApiKeys, Leading, Work):
     def __init__(self, objects: ObjectStore, index: Index, settings: Settings) -> None:
         super().__init__(objects, index, settings)
         self.bell = Bell(index)
-        self._unmirrored = []
+        self._late_levels = []
+        self._late_logs = {}
         self._log_polled_s = {}
 
     @classmethod
@@ -65,15 +67,21 @@ class Record(Submissions, Exports, Events, ApiKeys, Leading, Work):
         Raises:
             RedisUnavailable: If Redis does not answer.
         """
-        live = await self.index.read_one(lambda pipe, own: pipe.zcard(f"{own}quota:{tenant}"))
+        live = await self.index.read_one(
+            lambda pipe, own: pipe.zcount(f"{own}quota:{tenant}", time.time() * 1000, "+inf")
+        )
         return {"live_searches": int(live), "live_searches_limit": self.settings.quota_live_searches}
 
     async def _prepare(self, check: bool) -> None:
-        """Check both parts; one that is down is no reason not to start, one that is unsafe is."""
+        """Check both parts; one that is down is no reason not to start, one that is unsafe is.
+
+        A store that could not be tested takes no write until the background probe has tested it.
+        """
         try:
             if check:
                 await self_test(self.objects)
         except StoreUnavailable as error:
+            self.objects.held = "the object store has not passed its self-test yet"
             _log.warning("starting without the object store: %s", error)
         try:
             await self.index.refuse_unsafe()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from contextlib import suppress
 
 from lth_core.canonical import sha256_hex
 from service.store import keys
@@ -21,6 +22,7 @@ async def self_test(objects: ObjectStore, *, num_racers: int = 4, num_rounds: in
         StoreUnavailable: If the store cannot be reached.
     """
     nonce = secrets.token_hex(8)
+    objects = objects.connect_anew()
     racers = [objects.connect_anew() for _ in range(num_racers)]
     written: list[str] = []
     try:
@@ -32,8 +34,9 @@ async def self_test(objects: ObjectStore, *, num_racers: int = 4, num_rounds: in
         written.append(key)
         await _round_trip(objects, key)
     finally:
-        for key in written:
-            await objects.delete(key)
+        with suppress(StoreUnavailable):  # what is left lies below scratch/
+            for key in written:
+                await objects.delete(key)
 
 
 async def _race(racers: list[ObjectStore], key: str) -> None:

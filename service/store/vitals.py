@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
-from service.store.errors import RecordError
+from service.store.errors import RecordError, StoreRefused, StoreUnavailable
 from service.store.index import Index
 from service.store.objects import ObjectStore
+from service.store.selftest import self_test
 
 PROBE_EVERY_S = 2.0
 PROBE_TIMEOUT_S = 2.5
+_log = logging.getLogger(__name__)
 
 
 class Vitals:
@@ -37,8 +40,25 @@ class Vitals:
 
     async def probe(self) -> dict[str, bool]:
         """Ask both parts now."""
-        self.redis_up, self.store_up = await asyncio.gather(_answers(self._has_index), _answers(self._objects.ping))
+        self.redis_up, self.store_up = await asyncio.gather(_answers(self._has_index), _answers(self._has_store))
         return {"redis": self.redis_up, "store": self.store_up}
+
+    async def _has_store(self) -> None:
+        await self._objects.ping()
+        if self._objects.held is not None:
+            raise StoreUnavailable(self._objects.held)
+
+    async def _accept_store(self) -> None:
+        """Test a store that could not be tested at the start, and let writes through if it passes."""
+        try:
+            await self_test(self._objects)
+        except StoreRefused as refusal:
+            _log.error("the object store is refused: %s", refusal)
+            self._objects.held = str(refusal)
+        except StoreUnavailable as error:
+            _log.info("the object store does not answer yet: %s", error)
+        else:
+            self._objects.held = None
 
     async def _has_index(self) -> None:
         await self._index.ping()
@@ -46,6 +66,8 @@ class Vitals:
 
     async def _watch(self) -> None:
         while True:
+            if self._objects.held is not None:
+                await self._accept_store()
             await self.probe()
             await asyncio.sleep(PROBE_EVERY_S)
 

@@ -17,7 +17,7 @@ from service.store import event_docs, keys
 from service.store.core import Core
 from service.store.errors import ArtefactCorrupt, ObjectNotFound, RedisUnavailable
 from service.store.failpoints import reach
-from service.store.log import OUTCOMES, TERMINAL, LogRecord, LogState, Terminal, fold
+from service.store.log import OUTCOMES, TERMINAL, LogState, Terminal, fold
 from service.store.logbook import Appended, Draft, take_over
 from service.store.mirror import results_field
 from service.store.plans import Plan
@@ -62,7 +62,8 @@ class SearchTruth:
 class Work(Core):
     """The driver's half of the record; everything here is fenced by the leader's epoch."""
 
-    _unmirrored: list[tuple[Plan, str, dict[str, Any]]]
+    _late_levels: list[tuple[Plan, str, dict[str, Any]]]
+    _late_logs: dict[tuple[str, str], Plan]
     _log_polled_s: dict[tuple[str, str], float]
 
     async def load(self, tenant: str, search_id: str) -> SearchTruth:
@@ -235,7 +236,7 @@ class Work(Core):
             StaleEpoch: If a later leader has been seen.
             RedisUnavailable: If nobody could be shown anything.
         """
-        await self._mirror_late_levels(epoch)
+        await self._mirror_what_is_late(epoch)
         raw = canonical_json(overlay)
         wish = await self.index.call("beat", epoch, tenant, search_id, raw, OVERLAY_TTL_MS)
         return wish.decode() or await self._wish_in_log(tenant, search_id)
@@ -289,20 +290,28 @@ class Work(Core):
         try:
             await self.mirror.committed(plan, key, manifest, epoch=epoch)
         except RedisUnavailable:
-            self._unmirrored.append((plan, key, manifest))
-
-    async def _mirror_late_levels(self, epoch: int) -> None:
-        while self._unmirrored:
-            plan, key, manifest = self._unmirrored[0]
-            await self.mirror.committed(plan, key, manifest, epoch=epoch)
-            self._unmirrored.pop(0)
+            self._late_levels.append((plan, key, manifest))
 
     async def _mirror_log(self, plan: Plan, appended: Appended, epoch: int, gpu_seconds: float = 0.0) -> None:
-        fresh: tuple[LogRecord, ...] = appended.written or appended.records
+        name = (plan.tenant, plan.id)
+        fresh = appended.records if name in self._late_logs else appended.written or appended.records
         try:
             await self.mirror.logged(plan, appended.records, fresh, epoch=epoch, gpu_seconds=gpu_seconds)
+            self._late_logs.pop(name, None)
         except RedisUnavailable:
+            self._late_logs[name] = plan
             _log.info("log of %s is stored but not indexed", plan.id)
+
+    async def _mirror_what_is_late(self, epoch: int) -> None:
+        """Index what could not be indexed when it was written."""
+        for name, plan in list(self._late_logs.items()):
+            records = await self.logbook.read(*name)
+            await self.mirror.logged(plan, records, records, epoch=epoch)
+            self._late_logs.pop(name, None)
+        while self._late_levels:
+            plan, key, manifest = self._late_levels[0]
+            await self.mirror.committed(plan, key, manifest, epoch=epoch)
+            self._late_levels.pop(0)
 
     async def _mirror_end(self, plan: Plan, appended: Appended, epoch: int) -> None:
         facts = await self.stored.facts(plan)

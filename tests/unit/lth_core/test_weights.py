@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import struct
+
 import numpy as np
 import pytest
 
@@ -14,9 +17,12 @@ TENSORS = architecture(ModelSpec(name="mlp", sizes=(4, 5, 3)), (1, 2, 2), 3)
 WEIGHTS = glorot_normal(TENSORS, 1)
 
 
-def test_the_digest_of_known_arrays_never_changes():
-    arrays = {"b": np.arange(6, dtype=np.float32).reshape(2, 3), "a": np.array([True, False])}
-    assert content_digest(arrays) == "2b6bb4d8f85a68d1d1bf5a34e5dc1dd0bd3c7e5e9e8a2c0b6f4d5a0d7f7f6d52"
+def test_the_digest_is_of_length_prefixed_names_types_shapes_and_bytes():
+    arrays = {"b": np.arange(3, dtype=np.float32).reshape(1, 3), "a": np.array([True, False])}
+    floats = struct.pack("<3f", 0, 1, 2)
+    fields = [b"a", b"bool", b"[2]", b"\x01\x00", b"b", b"float32", b"[1,3]", floats]
+    joined = b"".join(struct.pack("<Q", len(field)) + field for field in fields)
+    assert content_digest(arrays) == hashlib.sha256(joined).hexdigest()
 
 
 def test_the_digest_is_of_content_not_of_layout():

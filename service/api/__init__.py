@@ -1,0 +1,1 @@
+"""The REST front: a FastAPI application over the record of searches, without torch and without ray."""

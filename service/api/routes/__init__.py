@@ -1,0 +1,1 @@
+"""The resources of the REST front, one module each."""

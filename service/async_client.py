@@ -1,0 +1,203 @@
+"""The Python client for asyncio; the same words as `service.client`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator, Mapping
+from types import TracebackType
+from typing import Any, Self
+
+from service.documents import (
+    Event,
+    SearchDocument,
+    TicketDocument,
+    new_idempotency_key,
+    submission_body,
+)
+from service.downloads import Download, Export
+from service.event_stream import follow_async
+from service.mask_file import Mask, unpack
+from service.problems import WaitTimeout
+from service.transport import DEFAULT_URL, AsyncTransport, RetryPolicy
+
+POLL_S = 1.0
+JSON = {"Accept": "application/json"}
+
+
+class AsyncClient:
+    """A connection to one lottery ticket search service, for asyncio.
+
+    Args:
+        url: Root of the service; default `LTH_URL`, else the local service.
+        key: API key; default `LTH_API_KEY`.
+        policy: How long to insist when the service does not answer, or says 429, 502 or 503.
+    """
+
+    def __init__(self, url: str | None = None, *, key: str | None = None, policy: RetryPolicy | None = None) -> None:
+        root = url or os.environ.get("LTH_URL") or DEFAULT_URL
+        secret = key or os.environ.get("LTH_API_KEY")
+        self.transport = AsyncTransport(root, secret, policy or RetryPolicy())
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self.transport.close()
+
+    async def get(self, path: str, **params: Any) -> Any:
+        """The JSON under `path`."""
+        known = {name: value for name, value in params.items() if value is not None}
+        return (await self.transport.request("GET", path, params=known, headers=JSON)).json()
+
+    async def pages(self, path: str, **params: Any) -> AsyncIterator[dict[str, Any]]:
+        """All items of a paged list, fetched as they are consumed."""
+        after: str | None = None
+        while True:
+            page = await self.get(path, **({"limit": 200} | params | {"after": after}))
+            for item in page["data"]:
+                yield item
+            after = page.get("next_after")
+            if not page.get("has_more") or not after:
+                return
+
+    async def submit(
+        self, spec: Mapping[str, Any], *, idempotency_key: str | None = None, **members: Any
+    ) -> AsyncSearch:
+        """Submit a search, exactly once however often the request must be repeated.
+
+        Args:
+            spec: The spec, or a whole body with a `spec` in it.
+            idempotency_key: Name of this submission; the same name never makes a second search.
+            members: What stands beside the spec: `name`, `labels`, `note`, `priority`, `budget`, `resources`.
+        """
+        headers = {"Idempotency-Key": idempotency_key or new_idempotency_key()}
+        body = submission_body(spec, members)
+        answer = await self.transport.request("POST", "/v1/searches", json=body, headers=headers)
+        return AsyncSearch(self, answer.json())
+
+    async def search(self, search_id: str) -> AsyncSearch:
+        """The search of that name."""
+        return AsyncSearch(self, await self.get(f"/v1/searches/{search_id}"))
+
+    async def searches(self, **filters: Any) -> AsyncIterator[AsyncSearch]:
+        """All searches, newest first."""
+        async for document in self.pages("/v1/searches", **filters):
+            yield AsyncSearch(self, document)
+
+    async def ticket(self, ticket_id: str) -> AsyncTicket:
+        """The ticket of that name."""
+        return AsyncTicket(self, await self.get(f"/v1/tickets/{ticket_id}"))
+
+    async def tickets(self, **filters: Any) -> AsyncIterator[AsyncTicket]:
+        """Tickets; filters as in the API."""
+        async for document in self.pages("/v1/tickets", **filters):
+            yield AsyncTicket(self, document)
+
+
+class AsyncSearch(SearchDocument):
+    """A search on the service, as it last described it."""
+
+    def __init__(self, client: AsyncClient, document: Mapping[str, Any]) -> None:
+        super().__init__(document)
+        self.client = client
+
+    async def refresh(self) -> Self:
+        """Ask the service again."""
+        self.document = dict(await self.client.get(self.path))
+        return self
+
+    async def cancel(self, mode: str = "kill") -> Self:
+        """Ask for the end of the search: `kill`, `after_level` or `drain`."""
+        answer = await self.client.transport.request("POST", f"{self.path}/cancel", json={"mode": mode})
+        self.document = dict(answer.json())
+        return self
+
+    async def wait(self, timeout_s: float | None = None) -> Self:
+        """Wait until it has succeeded, at least in part.
+
+        Raises:
+            WaitTimeout: If it has not ended within `timeout_s`; the search goes on.
+            SearchCancelled: If the search was cancelled.
+            SearchFailed: If it failed.
+        """
+        await self.wait_for_end(timeout_s)
+        self.raise_unless_finished()
+        return self
+
+    async def wait_for_end(self, timeout_s: float | None = None) -> Self:
+        """Wait for the end, whatever it is.
+
+        Raises:
+            WaitTimeout: If it has not come within `timeout_s`; the search goes on.
+        """
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        while not (await self.refresh()).is_terminal:
+            left = POLL_S if deadline is None else deadline - time.monotonic()
+            if left <= 0:
+                raise WaitTimeout(f"{self.id} is {self.status} after {timeout_s:g} s; it goes on")
+            await asyncio.sleep(min(POLL_S, left))
+        return self
+
+    def events(self, after: str | None = None) -> AsyncIterator[Event]:
+        """What happens, as it happens, until the search ends; every event once, over broken connections too."""
+        return follow_async(self.client.transport, f"{self.path}/events", after)
+
+    def lineages(self, **filters: Any) -> AsyncIterator[dict[str, Any]]:
+        """Its lineages as documents."""
+        return self.client.pages(f"{self.path}/lineages", **filters)
+
+    def levels(self, lineage_id: str) -> AsyncIterator[dict[str, Any]]:
+        """The levels of one lineage as documents."""
+        return self.client.pages(f"{self.path}/lineages/{lineage_id}/levels")
+
+    async def curves(self) -> dict[str, Any]:
+        """The numbers of all committed levels: `columns`, and one series of points per lineage."""
+        return dict(await self.client.get(f"{self.path}/curves"))
+
+    def tickets(self, **filters: Any) -> AsyncIterator[AsyncTicket]:
+        """Its tickets."""
+        return self.client.tickets(search=self.id, **filters)
+
+    async def best(self) -> AsyncTicket | None:
+        """The best ticket, or None while there is none."""
+        return await self.client.ticket(self.best_id) if self.best_id else None
+
+
+class AsyncTicket(TicketDocument):
+    """A ticket on the service."""
+
+    def __init__(self, client: AsyncClient, document: Mapping[str, Any]) -> None:
+        super().__init__(document)
+        self.client = client
+
+    async def manifest(self) -> dict[str, Any]:
+        """Everything that is known about how it was computed."""
+        return dict(await self.client.get(f"{self.path}/manifest"))
+
+    async def fetch(self, part: str, form: str | None = None) -> Download:
+        """One file of the ticket: `mask` (in any of `formats`), `rewind`, `final` or `manifest`."""
+        params = {"format": form} if form else {}
+        export = Export()
+        while True:
+            answer = await self.client.transport.request("GET", f"{self.path}/{part}", params=params)
+            download = Download.from_answer(part, answer)
+            if download is not None:
+                return download
+            await asyncio.sleep(export.pause_s(answer))
+
+    async def mask(self) -> Mask:
+        """Boolean arrays by parameter name, True = kept; digest, shapes and counts are checked.
+
+        Raises:
+            DigestMismatch: If the download is not the mask that the ticket names.
+        """
+        packed = await self.fetch("mask", "packed")
+        return unpack(packed.checked(self.document["mask_sha256"]), await self.manifest())

@@ -1,0 +1,44 @@
+"""Evaluation weighs every example the same."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F  # noqa: N812 - the name the field uses
+
+from lth_core import evaluation
+from lth_core.evaluation import evaluate
+
+
+class Echo(nn.Module):
+    """Gives its input back as logits."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x
+
+
+def test_a_short_last_batch_does_not_weigh_more(monkeypatch):
+    logits = torch.linspace(-3, 3, 7 * 4).view(7, 4)
+    labels = torch.tensor([0, 1, 2, 3, 0, 1, 2])
+    expected = F.cross_entropy(logits, labels).item()
+    for size in (2, 3, 500):
+        monkeypatch.setattr(evaluation, "EVAL_BATCH_SIZE", size)
+        score = evaluate(Echo(), logits, labels)
+        assert score.loss == pytest.approx(expected, rel=1e-6)
+        assert score.accuracy == 1 / 7
+
+
+def test_every_batch_is_a_sign_of_life(monkeypatch):
+    monkeypatch.setattr(evaluation, "EVAL_BATCH_SIZE", 3)
+    beats = []
+    evaluate(Echo(), torch.zeros(7, 4), torch.zeros(7, dtype=torch.int64), beat=lambda: beats.append(1))
+    assert len(beats) == 3
+
+
+def test_evaluating_records_no_gradients():
+    weights = torch.ones(4, requires_grad=True)
+    module = nn.Linear(4, 4)
+    evaluate(module, torch.ones(2, 4), torch.zeros(2, dtype=torch.int64))
+    assert module.weight.grad is None
+    assert weights.grad is None

@@ -1,0 +1,149 @@
+"""A whole search in one process, from the command line."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from lth_core.canonical import sha256_hex
+from lth_core.folder import Folder
+from lth_core.manifest import core_digest
+from lth_core.run import main
+from tests.support.tiny import tiny_arrays
+
+SPEC = {
+    "model": {"name": "mlp", "sizes": [16, 12, 8, 3]},
+    "dataset": {"name": "tiny"},
+    "train": {"steps": 20, "eval_every": 5, "batch_size": 16, "lr": 0.01},
+    "prune": {"levels": 2, "fraction": {"grid": [0.2, 0.5]}},
+    "replicates": 2,
+    "treatments": ["random_reinit", "shuffled_mask"],
+}
+
+
+@pytest.fixture
+def spec(tmp_path):
+    def write(**change):
+        path = tmp_path / "spec.json"
+        path.write_text(json.dumps({**SPEC, **change}))
+        return str(path)
+
+    return write
+
+
+@pytest.fixture
+def data(tmp_path):
+    np.savez(tmp_path / "tiny.npz", **tiny_arrays())
+    return str(tmp_path / "tiny.npz")
+
+
+def manifests(out):
+    return {
+        path.relative_to(out): json.loads(path.read_bytes()) for path in sorted(out.glob("lineages/local/*/L*.json"))
+    }
+
+
+def test_a_search_leaves_every_level_its_blobs_and_its_results(spec, data, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert main([spec(), "--out", str(out), "--data", data]) == 0
+    found = manifests(out)
+    assert len(found) == 2 + 2 * 2 * 3 * 2  # a grid over pruning shares its dense levels
+    folder = Folder(out, "local")
+    for path, manifest in found.items():
+        core = manifest["core"]
+        assert path.parts[-2:] == (core["key"], f"L{core['level']:03d}.json")
+        assert core_digest(core) == manifest["core_sha256"]
+        for reference in manifest["stored"].values():
+            assert sha256_hex(folder.blob(reference)) == reference["sha256"]
+    by_digest = {manifest["core_sha256"]: manifest["core"] for manifest in found.values()}
+    for core in by_digest.values():
+        if core["level"]:
+            assert by_digest[core["parent"]]["level"] == core["level"] - 1
+        if core["treatment"] != "winning_ticket":
+            assert by_digest[core["mask_from"]]["level"] == core["level"]
+            assert by_digest[core["mask_from"]]["treatment"] == "winning_ticket"
+    results = json.loads(next(out.glob("searches/local/srch_*/results/*.json")).read_bytes())
+    assert len(results["levels"]) == 2 * 3
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2 * 2 * 3 + 2 * 2 * 2 * 2 + 1
+
+
+def test_what_is_committed_is_not_computed_again_and_what_is_missing_gets_the_same_bits(spec, data, tmp_path):
+    out = tmp_path / "out"
+    arguments = [spec(), "--out", str(out), "--data", data]
+    assert main(arguments) == 0
+    before = manifests(out)
+    lost = [path for path, manifest in before.items() if manifest["core"]["level"] == 2]
+    for path in lost:
+        (out / path).unlink()
+    assert main(arguments) == 0
+    after = manifests(out)
+    assert {p: m["core"] for p, m in after.items()} == {p: m["core"] for p, m in before.items()}
+    kept = [path for path in before if path not in lost]
+    assert all(after[path] == before[path] for path in kept)
+    assert len(list(out.glob("searches/local/*/results/*"))) == 1
+
+
+def test_a_lineage_that_diverges_is_told_and_the_others_go_on(spec, data, tmp_path, capsys):
+    wild = {
+        "optimizer": "sgd",
+        "lr": {"grid": [10.0, 0.1]},
+        "weight_decay": 1.0,
+        "steps": 60,
+        "batch_size": 16,
+        "eval_every": 20,
+    }
+    path = spec(train=wild, prune={"levels": 1}, replicates=1, treatments=[])
+    assert main([path, "--out", str(tmp_path / "out"), "--data", data]) == 1
+    captured = capsys.readouterr()
+    assert "winning_ticket, replicate 0, level 0" in captured.err
+    assert "not finite at step" in captured.err
+    assert len(manifests(tmp_path / "out")) == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"method": "snip"}, "/method"),
+        ({"prune": {"fraction": 1}}, "fraction"),
+        ({"model": {"name": "mlp", "sizes": [17, 3]}}, "/model"),
+        ({"train": {"batch_size": 109, "steps": 100}}, "/train/batch_size"),
+        ({"prune": {"exclude": ["fc7"]}}, "/prune/exclude/0"),
+    ],
+)
+def test_wrong_input_is_told_and_ends_with_2(spec, data, tmp_path, capsys, change, message):
+    assert main([spec(**change), "--out", str(tmp_path / "out"), "--data", data]) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out" / "lineages").exists()
+
+
+def test_a_data_set_that_is_not_given_is_told(spec, tmp_path, capsys):
+    assert main([spec(), "--out", str(tmp_path / "out")]) == 2
+    assert "needs --data" in capsys.readouterr().err
+
+
+def test_a_damaged_blob_or_manifest_is_not_trusted(spec, data, tmp_path):
+    out = tmp_path / "out"
+    main([spec(replicates=1, treatments=[], prune={"levels": 1}), "--out", str(out), "--data", data])
+    folder = Folder(out, "local")
+    path, manifest = next((p, m) for p, m in manifests(out).items() if m["core"]["level"] == 1)
+    blob = out / "blobs" / "local" / manifest["stored"]["mask"]["sha256"]
+    blob.write_bytes(b"\0" * len(blob.read_bytes()))
+    with pytest.raises(ValueError, match="damaged"):
+        folder.blob(manifest["stored"]["mask"])
+    (out / path).write_text(json.dumps({**manifest, "core": {**manifest["core"], "kept": 1}}))
+    with pytest.raises(ValueError, match="damaged"):
+        folder.manifest(manifest["core"]["key"], 1)
+
+
+def test_the_module_runs_without_any_service(tmp_path):
+    code = (
+        "import sys; from lth_core import run;"
+        "print({'ray', 'redis', 'fastapi', 'service', 'workers', 'obstore', 'torchvision'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"

@@ -1,0 +1,292 @@
+"""The verifier passes what was computed, and finds each thing that is not as it was computed."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lth_core.canonical import sha256_hex
+from lth_core.manifest import core_digest
+from lth_core.masks import pack_mask
+from lth_core.results import search_results
+from lth_core.weights import content_digest, from_safetensors, to_safetensors
+from tests.support.chains import TENANT, Computed, compute, digits, small_submission
+from workers.evidence import Blobs, Evidence, Judgement
+from workers.report import Report
+from workers.verify import CHECKS, verify_evidence
+
+LEVEL = 3
+
+
+@cache
+def computed(keep: str = "all", rewind_step: int = 0) -> Computed:
+    return compute(small_submission(keep=keep, rewind={"step": rewind_step}))
+
+
+def evidence(treatment: str = "winning_ticket", *, keep: str = "all", rewind_step: int = 0) -> Evidence:
+    """Return fresh evidence that a test may spoil."""
+    search = computed(keep, rewind_step)
+    lineage, source = search.lineage(treatment), search.lineage("winning_ticket")
+    chain = copy.deepcopy(search.chain(lineage, LEVEL))
+    final = chain[-1]["stored"].get("final")
+    return Evidence(
+        tenant=TENANT,
+        lineage=lineage.spec,
+        key=lineage.key,
+        dense_key=lineage.dense_key,
+        source_key=source.key,
+        chain=chain,
+        source=chain if lineage is source else copy.deepcopy(search.chain(source, LEVEL)),
+        blobs=Blobs(dict(search.blobs), {}),
+        final=search.blobs[final["sha256"]] if final else None,
+        margin=0.01,
+        data=digits().arrays(),
+        judgement=judgement(search),
+    )
+
+
+def judgement(search: Computed) -> Judgement:
+    levels = search_results(search.submission.spec, search.lineages, search.cores())["levels"]
+    manifests: dict[str, dict[int, Any]] = {}
+    for (key, level), manifest in search.manifests.items():
+        manifests.setdefault(key, {})[level] = manifest
+    return Judgement(search.submission.spec, search.lineages, manifests, copy.deepcopy(levels), final=True)
+
+
+def verify(found: Evidence, *, retrain: bool = False) -> Report:
+    return verify_evidence("tkt_test", found, retrain=retrain)
+
+
+def failed(report: Report) -> set[str]:
+    return {check.name for check in report.checks if check.status == "fail"}
+
+
+def resign(found: Evidence) -> None:
+    """Give every manifest of the chains the digest and parent that its edited core needs, as a forger would."""
+    for chain in (found.source, found.chain):
+        for level, manifest in enumerate(chain):
+            if level:
+                manifest["core"]["parent"] = core_digest(chain[level - 1]["core"])
+            if chain is found.chain and found.is_control and level:
+                manifest["core"]["mask_from"] = core_digest(found.source[level]["core"])
+            manifest["core_sha256"] = core_digest(manifest["core"])
+
+
+def put(found: Evidence, level: int, part: str, content: bytes, digest: str | None = None) -> None:
+    """Store other bytes for one part of a level, with manifests that agree."""
+    sha256 = sha256_hex(content)
+    found.blobs.contents[sha256] = content
+    manifest = found.chain[level]
+    manifest["stored"][part].update(sha256=sha256, size_bytes=len(content))
+    manifest["core"]["digests"][part] = digest or sha256
+
+
+@pytest.mark.parametrize("treatment", ["winning_ticket", "random_reinit", "random_mask", "shuffled_mask"])
+@pytest.mark.parametrize("rewind_step", [0, 10])
+def test_every_treatment_verifies_and_retrains_to_equal_bits(treatment: str, rewind_step: int) -> None:
+    report = verify(evidence(treatment, rewind_step=rewind_step), retrain=True)
+    assert {check.status for check in report.checks} == {"pass"}, report.checks
+    assert report.ok
+    details = {check.name: check.detail for check in report.checks}
+    assert "equal bits" in details["retraining"]
+    assert "exactly as recorded" in details["accuracy at the end"]
+    assert ("control" in details) == (treatment != "winning_ticket")
+
+
+def test_what_was_not_kept_is_skipped_with_its_reason() -> None:
+    report = verify(evidence(keep="masks"))
+    assert report.ok
+    skipped = {check.name: check.detail for check in report.checks if check.status == "skipped"}
+    assert set(skipped) == {"pruned weights", "accuracy at the end"}
+    assert "not kept" in skipped["pruned weights"]
+
+
+def test_the_first_pruning_is_checked_even_if_only_masks_were_kept() -> None:
+    report = verify(evidence(keep="masks"))
+    assert next(c for c in report.checks if c.name == "selection").detail.startswith("levels 1;")
+
+
+def test_a_data_set_that_cannot_be_read_is_a_reason_to_skip() -> None:
+    report = verify(replace(evidence(), data="data set digits is gone"))
+    assert report.status("accuracy at the start") == "skipped"
+    assert report.ok
+
+
+def test_a_damaged_blob_is_found_and_not_used() -> None:
+    found = evidence()
+    sha256 = found.chain[2]["core"]["digests"]["mask"]
+    del found.blobs.contents[sha256]
+    found.blobs.damage[sha256] = "does not match its digest"
+    report = verify(found)
+    assert failed(report) == {"digests"}
+    assert report.status("nesting") == "skipped"
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda core: core["metrics"].update(test_accuracy=0.99),
+        lambda core: core.update(kept=1),
+        lambda core: core["layers"][0].update(kept=1),
+        lambda core: core.update(parent="0" * 64),
+    ],
+)
+@pytest.mark.parametrize("level", [0, 2, 3])
+def test_an_edited_manifest_is_found(edit: Callable[[dict[str, Any]], None], level: int) -> None:
+    found = evidence()
+    edit(found.chain[level]["core"])
+    assert "manifests" in failed(verify(found))
+
+
+def test_an_edited_figure_is_found_even_if_all_digests_are_made_to_agree() -> None:
+    found = evidence()
+    found.ticket["core"]["metrics"].update(test_accuracy=0.99, end_test_accuracy=0.99)
+    resign(found)
+    assert failed(verify(found)) == {"curves", "accuracy at the end"}
+    assert failed(verify(found, retrain=True)) == {"curves", "accuracy at the end", "retraining"}
+
+
+def test_a_count_that_is_not_the_mask_s_is_found() -> None:
+    found = evidence()
+    found.chain[2]["core"]["layers"][0]["kept"] += 1
+    resign(found)
+    assert failed(verify(found)) == {"counts"}
+
+
+def test_a_mask_that_is_not_nested_is_found() -> None:
+    found = evidence()
+    before, mask = found.mask(found.chain[2]), found.mask(found.chain[3])
+    revived = np.flatnonzero(~before["fc1.weight"])[0]
+    gone = np.flatnonzero(mask["fc1.weight"])[0]
+    mask["fc1.weight"].reshape(-1)[[revived, gone]] = True, False
+    put(found, 3, "mask", pack_mask(mask, found.tensors))
+    resign(found)
+    assert {"nesting", "selection"} <= failed(verify(found))
+    assert "count rule" not in failed(verify(found))
+
+
+def test_one_weight_too_many_breaks_the_count_rule() -> None:
+    found = evidence()
+    mask = found.mask(found.chain[3])
+    mask["fc1.weight"].reshape(-1)[np.flatnonzero(mask["fc1.weight"])[0]] = False
+    put(found, 3, "mask", pack_mask(mask, found.tensors))
+    core = found.ticket["core"]
+    core["layers"][0]["kept"] -= 1
+    core.update(kept=core["kept"] - 1, density=(core["kept"] - 1) / core["prunable"])
+    resign(found)
+    assert "count rule" in failed(verify(found))
+    assert "counts" not in failed(verify(found))
+
+
+def test_a_mask_of_other_weights_with_the_right_counts_is_found() -> None:
+    found = evidence()
+    before, mask = found.mask(found.chain[2]), found.mask(found.chain[3])
+    removed = np.flatnonzero(before["fc1.weight"] & ~mask["fc1.weight"])[-1]
+    kept = np.flatnonzero(mask["fc1.weight"])[0]
+    mask["fc1.weight"].reshape(-1)[[removed, kept]] = True, False
+    content = pack_mask(mask, found.tensors)
+    put(found, 3, "mask", content)
+    put(found, 2, "next_mask", content)
+    resign(found)
+    assert "selection" in failed(verify(found))
+    assert "nesting" not in failed(verify(found))
+
+
+def test_a_control_with_another_draw_is_found() -> None:
+    found = evidence("shuffled_mask")
+    mask = found.mask(found.chain[3])
+    mask["fc1.weight"] = np.roll(mask["fc1.weight"], 1)
+    put(found, 3, "mask", pack_mask(mask, found.tensors))
+    resign(found)
+    assert "control" in failed(verify(found))
+
+
+@pytest.mark.parametrize("treatment", ["winning_ticket", "random_reinit"])
+def test_rewind_weights_that_are_one_bit_off_are_found(treatment: str) -> None:
+    found = evidence(treatment)
+    weights = from_safetensors(found.blobs.contents[found.chain[3]["stored"]["rewind"]["sha256"]])
+    weights["fc1.weight"].view(np.uint32).reshape(-1)[7] ^= 1
+    put(found, 3, "rewind", to_safetensors(weights), content_digest(weights))
+    resign(found)
+    assert "rewind weights" in failed(verify(found))
+
+
+def test_a_dense_network_that_began_elsewhere_is_found() -> None:
+    found = evidence()
+    weights = from_safetensors(found.blobs.contents[found.chain[0]["stored"]["rewind"]["sha256"]])
+    weights["fc1.weight"] = weights["fc1.weight"] * np.float32(2)
+    for level in range(LEVEL + 1):
+        put(found, level, "rewind", to_safetensors(weights), content_digest(weights))
+    resign(found)
+    assert "rewind weights" in failed(verify(found))
+
+
+@pytest.mark.parametrize("value", [-0.0, 1e-30])
+def test_a_pruned_weight_that_is_not_plus_zero_is_found(value: float) -> None:
+    found = evidence()
+    assert found.final is not None
+    weights = from_safetensors(found.final)
+    pruned = np.flatnonzero(~found.mask(found.ticket)["fc1.weight"])[5]
+    weights["fc1.weight"].reshape(-1)[pruned] = value
+    content = to_safetensors(weights)
+    put(found, 3, "final", content, content_digest(weights))
+    resign(found)
+    assert "pruned weights" in failed(verify(replace(found, final=content)))
+
+
+def test_trained_weights_of_another_training_are_found() -> None:
+    found = evidence()
+    other = found.blobs.contents[found.chain[2]["stored"]["final"]["sha256"]]
+    report = verify(replace(found, final=other))
+    assert {"pruned weights", "accuracy at the end"} <= failed(report)
+
+
+def test_another_environment_is_allowed_the_margin_and_no_more() -> None:
+    found = evidence()
+    found.ticket["fingerprint_sha256"] = "0" * 64
+    metrics = found.ticket["core"]["metrics"]
+    metrics.update(end_test_accuracy=metrics["end_test_accuracy"] - 0.005, end_test_loss=1.0)
+    report = verify(found)
+    assert report.status("accuracy at the end") == "pass"
+    metrics.update(end_test_accuracy=metrics["end_test_accuracy"] - 0.01)
+    assert verify(found).status("accuracy at the end") == "fail"
+
+
+def test_a_verdict_that_does_not_follow_from_the_levels_is_found() -> None:
+    found = evidence()
+    assert isinstance(found.judgement, Judgement)
+    level = next(one for one in found.judgement.levels if one["level"] == LEVEL)
+    level["verdicts"]["paper_point"] = "yes" if level["verdicts"]["paper_point"] != "yes" else "no"
+    assert failed(verify(found)) == {"verdicts"}
+    since = replace(found.judgement, final=False)
+    assert verify(replace(found, judgement=since)).status("verdicts") == "skipped"
+    assert verify(replace(found, judgement="the search has not been judged")).status("verdicts") == "skipped"
+
+
+def test_a_chain_computed_for_another_lineage_is_found() -> None:
+    found = evidence()
+    other = found.lineage.model_copy(update={"replicate": 1})
+    assert "manifests" in failed(verify(replace(found, lineage=other)))
+
+
+def test_a_manifest_that_lacks_members_fails_and_does_not_crash() -> None:
+    found = evidence()
+    for manifest in found.chain:
+        del manifest["core"]["digests"]
+    report = verify(found)
+    assert not report.ok
+    assert report.status("digests") == "fail"
+
+
+def test_the_report_is_json_with_one_named_line_per_check() -> None:
+    document = json.loads(json.dumps(verify(evidence()).as_json()))
+    assert document["ok"] is True
+    assert [check["name"] for check in document["checks"]] == [n for n in CHECKS if n not in ("control", "retraining")]
+    assert all(set(check) == {"name", "status", "detail"} for check in document["checks"])

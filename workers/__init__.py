@@ -1,0 +1,1 @@
+"""The work: dispatcher, engines, drivers and the commands that need torch."""

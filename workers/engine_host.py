@@ -1,0 +1,68 @@
+"""`python -m workers.engine_host`: owns the pool and through it all engines of the cluster.
+
+A named actor dies with the process that created it, so engines live exactly as long as this process: drivers come
+and go without harming each other, and a killed host leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from typing import Any
+
+import ray
+import structlog
+from ray.exceptions import GetTimeoutError, RayError
+
+from service.settings import Settings
+from workers import logs, pool, ray_session
+from workers.parent import die_with_parent
+
+PING_EVERY_S = 1.0
+MAX_MISSED_PINGS = 6
+MAX_CALLS = 10_000
+
+
+def main() -> None:
+    """Create the pool and watch it; end when it or the cluster is gone."""
+    die_with_parent()
+    settings = Settings()
+    logs.configure(settings, process="engine_host")
+    ray_session.connect(settings.ray_address)
+    _bury_predecessor()
+    actor: Any = (
+        ray.remote(pool.Pool)
+        .options(name=pool.NAME, num_cpus=0, max_restarts=0, max_concurrency=MAX_CALLS)
+        .remote(settings.engine_idle_s, settings.engine_stuck_s)
+    )
+    ray.get(actor.ping.remote(), timeout=60)
+    tending = actor.run.remote()
+    structlog.get_logger().info("engine host ready")
+    _watch(actor, tending)
+
+
+def _bury_predecessor() -> None:
+    """Kill a pool that an earlier host left; its owner is gone or overtaken."""
+    with contextlib.suppress(ValueError, RayError):
+        ray.kill(ray.get_actor(pool.NAME, namespace=ray_session.NAMESPACE), no_restart=True)
+        time.sleep(0.5)
+
+
+def _watch(actor: Any, tending: Any) -> None:
+    """Return, by an exception, when the pool no longer answers."""
+    num_missed = 0
+    while True:
+        time.sleep(PING_EVERY_S)
+        try:
+            ray.get(actor.ping.remote(), timeout=ray_session.CALL_TIMEOUT_S)
+            num_missed = 0
+        except GetTimeoutError:
+            num_missed += 1
+            if num_missed >= MAX_MISSED_PINGS:
+                raise
+        if ray.wait([tending], timeout=0)[0]:
+            ray.get(tending)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Engines: what trains levels, behind one protocol."""

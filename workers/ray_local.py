@@ -1,0 +1,122 @@
+"""The local Ray cluster of one machine: loopback only, own ports, own temporary folder, token authentication."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+import shutil
+import socket
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from service.settings import Settings
+from workers import ray_session
+from workers.children import Child, spawn
+
+OBJECT_STORE_BYTES = 128 * 1024 * 1024
+"""Ray's own object store; blobs travel by name, so little is needed."""
+STARTED = b"Ray runtime started."
+TOKEN_BYTES = 32
+
+
+def home_id(home: Path) -> str:
+    """A short name of a home folder, the same on every start."""
+    return hashlib.sha256(os.fsencode(home)).hexdigest()[:12]
+
+
+class LocalRay:
+    """Starts the cluster as a child and tells when it is ready; another start makes a new cluster.
+
+    Attributes:
+        tag: In the environment of all its processes, whatever group they are in.
+        address: `host:port` of its head.
+
+    Args:
+        settings: CPUs, GPUs and the home folder.
+        env: Environment of the dispatcher's children.
+    """
+
+    def __init__(self, settings: Settings, env: Mapping[str, str]) -> None:
+        self._settings = settings
+        self.tag = f"LTH_RAY={home_id(settings.home)}"
+        name, value = self.tag.split("=", 1)
+        self._env = {**env, name: value}
+        self._folder = Path("/tmp") / f"lth-ray-{os.getuid()}-{home_id(settings.home)}"  # noqa: S108 - sockets want short names
+        self._log = settings.home / "logs" / "ray.log"
+        self._log_start = 0
+        self._child: Child | None = None
+        self.address = ""
+
+    def start(self) -> Child:
+        """Start a fresh cluster; an earlier one must be dead."""
+        self.clean()
+        self._folder.mkdir(mode=0o700)
+        self._log.parent.mkdir(parents=True, exist_ok=True)
+        self._log_start = self._log.stat().st_size if self._log.exists() else 0
+        ports = _free_ports(5)
+        self.address = f"{ray_session.LOOPBACK}:{ports[0]}"
+        self._child = spawn("ray", self._command(ports), self._env, self._log)
+        return self._child
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the cluster can be joined."""
+        try:
+            with self._log.open("rb") as log:
+                log.seek(self._log_start)
+                return STARTED in log.read()
+        except FileNotFoundError:
+            return False
+
+    def clean(self) -> None:
+        """Remove the temporary folder of a dead cluster."""
+        if self._folder.is_symlink():
+            self._folder.unlink()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _command(self, ports: list[int]) -> list[str]:
+        gcs, metrics, agent, agent_grpc, runtime_env = ports
+        num_cpus = self._settings.num_cpus or os.cpu_count() or 1
+        return [
+            *(sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block"),
+            f"--node-ip-address={ray_session.LOOPBACK}",
+            f"--port={gcs}",
+            f"--num-cpus={num_cpus}",
+            f"--num-gpus={self._settings.num_gpus}",
+            f"--temp-dir={self._folder}",
+            f"--object-store-memory={OBJECT_STORE_BYTES}",
+            "--min-worker-port=0",
+            "--max-worker-port=0",
+            f"--metrics-export-port={metrics}",
+            f"--dashboard-agent-listen-port={agent}",
+            f"--dashboard-agent-grpc-port={agent_grpc}",
+            f"--runtime-env-agent-port={runtime_env}",
+            "--include-dashboard=false",
+            "--include-log-monitor=false",
+            "--disable-usage-stats",
+        ]
+
+
+def make_token(file: Path) -> Path:
+    """Create the cluster's token at the first start, readable by the owner only."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o400)
+    except FileExistsError:
+        return file
+    with os.fdopen(descriptor, "w") as out:
+        out.write(secrets.token_hex(TOKEN_BYTES))
+    return file
+
+
+def _free_ports(num: int) -> list[int]:
+    sockets = [socket.socket() for _ in range(num)]
+    try:
+        for one in sockets:
+            one.bind((ray_session.LOOPBACK, 0))
+        return [int(one.getsockname()[1]) for one in sockets]
+    finally:
+        for one in sockets:
+            one.close()

@@ -1,0 +1,225 @@
+"""What the leader does while it leads: keeps the cluster up, gives searches to drivers, settles what has none."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from pathlib import Path
+
+import structlog
+
+from service.processes import kill_tagged
+from service.settings import Settings
+from service.store.errors import RecordError, RedisUnavailable, StaleEpoch, UnknownDataset
+from service.store.lease import Lease
+from service.store.record import Record
+from workers import ray_session
+from workers.backoff import Backoff
+from workers.children import Child, module, spawn
+from workers.fleet import Fleet, SearchName
+from workers.ray_local import LocalRay, home_id, make_token
+
+TICK_S = 0.25
+RECONCILE_EVERY_S = 30.0
+RAY_START_TIMEOUT_S = 120.0
+
+
+class Reign:
+    """One term of leadership.
+
+    Args:
+        record: The record.
+        lease: The leadership, whose epoch all children inherit.
+        settings: Of this process.
+    """
+
+    def __init__(self, record: Record, lease: Lease, settings: Settings) -> None:
+        self._record = record
+        self._lease = lease
+        self._settings = settings
+        self._tag = f"LTH_CLUSTER={home_id(settings.home)}"
+        self._env = self._environment()
+        self._ray = None if settings.ray_address else LocalRay(settings, self._env)
+        self._ray_child: Child | None = None
+        self._fleet = Fleet(settings.max_drivers, self._start_driver)
+        self._helpers: dict[str, Child] = {}
+        self._backoffs: dict[str, Backoff] = {}
+        self._open: list[SearchName] = []
+        self._reconciled_at_s = float("-inf")
+        self._has_digits = False
+        self._log = structlog.get_logger("dispatcher")
+
+    async def run(self) -> None:
+        """Recover, then tend everything until cancelled.
+
+        Raises:
+            StaleEpoch: If a later leader has been seen.
+        """
+        await asyncio.to_thread(kill_tagged, self._tag)
+        while True:
+            try:
+                await self._record.recover(self._lease.epoch)
+                break
+            except StaleEpoch:
+                raise
+            except RecordError as error:
+                self._log.warning("cannot recover yet", error=str(error))
+                await asyncio.sleep(1.0)
+        while True:
+            try:
+                await self._tend()
+            except StaleEpoch:
+                raise
+            except RecordError as error:
+                self._log.warning("the record is not available", error=str(error))
+            await asyncio.sleep(TICK_S)
+
+    def end(self) -> None:
+        """Kill all children, at once."""
+        self._fleet.kill_all()
+        for child in [*self._helpers.values(), *filter(None, [self._ray_child])]:
+            child.kill()
+        kill_tagged(self._tag)
+        if self._ray is not None:
+            self._ray.clean()
+
+    async def _tend(self) -> None:
+        await self._tend_cluster()
+        await self._reap_drivers()
+        self._reap_helpers()
+        if time.monotonic() - self._reconciled_at_s >= RECONCILE_EVERY_S:
+            await self._reconcile()
+        queued = await self._record.queued()
+        await self._settle_cancelled()
+        if self._is_cluster_up:
+            self._fleet.launch(dict.fromkeys([*self._open, *queued]))
+        await self._tend_helpers()
+
+    @property
+    def _is_cluster_up(self) -> bool:
+        return self._ray is None or (self._ray_child is not None and self._ray.is_ready)
+
+    async def _tend_cluster(self) -> None:
+        if self._ray is not None and not await self._tend_ray(self._ray):
+            return
+        if "engine_host" not in self._helpers and self._is_cluster_up:
+            self._start_helper("engine_host", module("workers.engine_host"))
+
+    async def _tend_ray(self, cluster: LocalRay) -> bool:
+        """Keep the local cluster alive; when it dies, everything on it is started anew."""
+        child = self._ray_child
+        if child is not None and child.exit_code is None:
+            late = not cluster.is_ready and time.monotonic() - child.started_at_s > RAY_START_TIMEOUT_S
+            if not late:
+                return True
+        if child is not None:
+            self._log.warning("ray ended", code=child.exit_code)
+            self._fleet.kill_all()
+            host = self._helpers.pop("engine_host", None)
+            for dead in filter(None, [host, child]):
+                dead.kill()
+            await asyncio.to_thread(kill_tagged, cluster.tag)
+            self._backoff("ray").died(time.monotonic() - child.started_at_s)
+            self._ray_child = None
+        if not self._backoff("ray").is_over:
+            return False
+        self._ray_child = cluster.start()
+        self._log.info("ray starts", address=cluster.address, pid=self._ray_child.process.pid)
+        return True
+
+    async def _reap_drivers(self) -> None:
+        for name, code, lived_s in self._fleet.reap():
+            tenant, search_id = name
+            if code == 0:
+                self._forget(name)
+                continue
+            document = await self._record.search(tenant, search_id)
+            if document["status"] in ("succeeded", "partial", "failed", "cancelled"):
+                self._forget(name)
+                continue
+            self._log.warning("driver died", search=search_id, code=code)
+            if name not in self._open:
+                self._open.append(name)
+            if self._fleet.crashed(name, code, lived_s, document["progress"]["levels_done"]):
+                reason = f"its driver crashed again and again without progress, last with exit code {code}"
+                await self._record.finish(tenant, search_id, "failed", reason, None, self._lease.epoch)
+                self._forget(name)
+
+    def _forget(self, name: SearchName) -> None:
+        self._fleet.ended(name)
+        if name in self._open:
+            self._open.remove(name)
+
+    async def _reconcile(self) -> None:
+        """Look into the store for what the index may have lost."""
+        self._open = await self._record.open_searches()
+        self._reconciled_at_s = time.monotonic()
+
+    async def _settle_cancelled(self) -> None:
+        """End searches that a client cancelled and that no driver works on."""
+        for name in await self._record.cancelling():
+            if name in self._fleet.drivers:
+                continue
+            tenant, search_id = name
+            await self._record.finish(tenant, search_id, "cancelled", None, None, self._lease.epoch)
+            self._log.info("cancelled without a driver", search=search_id)
+            self._forget(name)
+
+    def _reap_helpers(self) -> None:
+        for name, child in list(self._helpers.items()):
+            code = child.exit_code
+            if code is None:
+                continue
+            child.kill()
+            del self._helpers[name]
+            if code != 0 or name == "engine_host":
+                pause_s = self._backoff(name).died(time.monotonic() - child.started_at_s)
+                self._log.warning("helper died", name=name, code=code, pause_s=pause_s)
+
+    async def _tend_helpers(self) -> None:
+        if not self._has_digits and "digits" not in self._helpers:
+            try:
+                await self._record.dataset("digits")
+                self._has_digits = True
+            except UnknownDataset:
+                self._start_helper("digits", module("workers.data", "add", "digits"))
+        try:
+            waiting = await self._record.num_exports_waiting()
+        except RedisUnavailable:
+            return
+        if waiting and "exports" not in self._helpers:
+            self._start_helper("exports", module("workers.exports"))
+
+    def _start_helper(self, name: str, argv: list[str]) -> None:
+        if not self._backoff(name).is_over:
+            return
+        env = self._env | {"LTH_EPOCH": str(self._lease.epoch)} | self._cluster_environment()
+        self._helpers[name] = spawn(name, argv, env, self._log_file(name))
+        self._log.info("helper starts", name=name, pid=self._helpers[name].process.pid)
+
+    def _start_driver(self, name: SearchName) -> Child:
+        tenant, search_id = name
+        own = {"LTH_EPOCH": str(self._lease.epoch), "LTH_TENANT": tenant}
+        env = self._env | own | self._cluster_environment()
+        child = spawn("driver", module("workers.driver", search_id), env, self._log_file("driver"))
+        self._log.info("driver starts", search=search_id, pid=child.process.pid)
+        return child
+
+    def _environment(self) -> dict[str, str]:
+        """What all children share; a remote cluster's own authentication settings are left as they are."""
+        name, value = self._tag.split("=", 1)
+        env = {**os.environ, name: value, "PYTHONUNBUFFERED": "1"}
+        if not self._settings.ray_address:
+            token = make_token(self._settings.home / "run" / "ray.token")
+            env |= ray_session.environment(str(token), loopback=True)
+        return env
+
+    def _cluster_environment(self) -> dict[str, str]:
+        return {"LTH_RAY_ADDRESS": self._ray.address if self._ray else self._settings.ray_address}
+
+    def _log_file(self, name: str) -> Path:
+        return self._settings.home / "logs" / f"{name}.log"
+
+    def _backoff(self, name: str) -> Backoff:
+        return self._backoffs.setdefault(name, Backoff())
