@@ -19,7 +19,7 @@ from service.supervisor import ChildSpec
 
 DEFAULT_LISTEN = "127.0.0.1:8420"
 READY_TIMEOUT_S = 120.0
-FIRST_DATA_S = 30.0
+FIRST_DATA_S = 90.0
 
 
 class PortBusy(CannotStart):

@@ -93,6 +93,7 @@ class LocalRay:
             f"--dashboard-agent-listen-port={agent}",
             f"--dashboard-agent-grpc-port={agent_grpc}",
             f"--runtime-env-agent-port={runtime_env}",
+            "--no-monitor",
             "--include-dashboard=false",
             "--include-log-monitor=false",
             "--disable-usage-stats",

@@ -6,7 +6,6 @@ import asyncio
 import signal
 import socket
 import sys
-from contextlib import suppress
 from pathlib import Path
 
 import structlog
@@ -44,31 +43,30 @@ def bind(listen: str) -> socket.socket:
     Raises:
         StartRefused: If the address is malformed or taken.
     """
-    try:
-        return _bind_path(Path(listen)) if listen.startswith("/") else _bind_address(listen)
-    except OSError as error:
-        raise StartRefused(f"cannot listen on {listen}: {error.strerror or error}") from error
-
-
-def _bind_path(path: Path) -> socket.socket:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    with suppress(FileNotFoundError):
-        path.unlink()
-    listener.bind(str(path))
-    path.chmod(0o600)
-    return listener
-
-
-def _bind_address(listen: str) -> socket.socket:
+    if listen.startswith("/"):
+        return _open(socket.AF_UNIX, listen)
     host, _, port = listen.rpartition(":")
     if not host or not port.isdigit() or int(port) > 65_535:
         raise StartRefused(f"an address to listen on is host:port, got {listen!r}")
     host = host.removeprefix("[").removesuffix("]")
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return _open(socket.AF_INET6 if ":" in host else socket.AF_INET, (host, int(port)))
+
+
+def _open(family: socket.AddressFamily, address: str | tuple[str, int]) -> socket.socket:
     listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.bind((host, int(port)))
+    try:
+        if isinstance(address, str):
+            Path(address).parent.mkdir(parents=True, exist_ok=True)
+            Path(address).unlink(missing_ok=True)
+            listener.bind(address)
+            Path(address).chmod(0o600)
+        else:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(address)
+    except OSError as error:
+        listener.close()
+        shown = address if isinstance(address, str) else f"{address[0]}:{address[1]}"
+        raise StartRefused(f"cannot listen on {shown}: {error.strerror or error}") from error
     return listener
 
 
@@ -88,6 +86,16 @@ def serve(app: ASGIApp) -> _Server:
     return _Server(config)
 
 
+def check_addresses(settings: Settings) -> None:
+    """Refuse an admin listener that other machines can reach.
+
+    Raises:
+        StartRefused: If it is neither a unix path nor loopback.
+    """
+    if not binds_loopback(settings.admin_listen):
+        raise StartRefused(f"the admin listener must be a unix path or loopback, got {settings.admin_listen}")
+
+
 async def check_keys(settings: Settings, record: Record) -> None:
     """Refuse to be reachable from other machines while nobody can prove who he is.
 
@@ -99,8 +107,6 @@ async def check_keys(settings: Settings, record: Record) -> None:
             f"{settings.listen} is reachable from other machines and there is no API key; "
             "make one with `python -m service.api.first_key`, or listen on 127.0.0.1"
         )
-    if not binds_loopback(settings.admin_listen):
-        raise StartRefused(f"the admin listener must be a unix path or loopback, got {settings.admin_listen}")
 
 
 async def run(settings: Settings) -> None:
@@ -110,6 +116,7 @@ async def run(settings: Settings) -> None:
         StartRefused: If it cannot or must not start.
         RecordError: If Redis or the object store is not fit for service.
     """
+    check_addresses(settings)
     record = await Record.open(settings)
     try:
         await check_keys(settings, record)
@@ -123,8 +130,6 @@ async def run(settings: Settings) -> None:
         await _run_until_signal(services, listeners)
     finally:
         await record.close()
-        if settings.admin_listen.startswith("/"):
-            Path(settings.admin_listen).unlink(missing_ok=True)
 
 
 async def _run_until_signal(services: Services, listeners: list[tuple[_Server, socket.socket]]) -> None:
@@ -161,6 +166,8 @@ def main() -> int:
     except (StartRefused, RecordError) as refusal:
         sys.stderr.write(f"lth api: {refusal}\n")
         return 1
+    if settings.admin_listen.startswith("/"):
+        Path(settings.admin_listen).unlink(missing_ok=True)
     return 0
 
 

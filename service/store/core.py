@@ -66,7 +66,8 @@ class Core:
             raw = await self.stored.accepted(tenant, search_id)
         if raw is None:
             raise NotFound("there is no such search")
-        return self._plans.add(Plan.of(Accepted.from_bytes(raw), raw))
+        plan = await asyncio.to_thread(Plan.of, Accepted.from_bytes(raw), raw)
+        return self._plans.add(plan)
 
     async def read(self, operation: Callable[[Source], Awaitable[T]]) -> tuple[T, Degraded | None]:
         """Run a read on the index, or on the objects while Redis is down.
@@ -74,18 +75,18 @@ class Core:
         Raises:
             StoreUnavailable: If neither answers in time.
         """
-        if self.vitals.redis_up:
-            try:
-                found = await operation(self.indexed)
-            except RedisUnavailable:
-                self.vitals.redis_up = False
-            else:
-                return found, None if self.vitals.store_up else "store"
         try:
             async with asyncio.timeout(READ_TIMEOUT_S):
+                if self.vitals.redis_up:
+                    try:
+                        found = await operation(self.indexed)
+                    except RedisUnavailable:
+                        self.vitals.redis_up = False
+                    else:
+                        return found, None if self.vitals.store_up else "store"
                 return await operation(self.stored), "redis"
         except TimeoutError:
-            raise StoreUnavailable("the object store did not answer in time") from None
+            raise StoreUnavailable("neither index nor store answered in time") from None
 
     async def facts_of(self, source: Source, plan: Plan) -> Facts:
         """Return all that is known of a search; an index that lacks it is repaired on the way.

@@ -70,15 +70,27 @@ async def _build(core: Core, old: str, new: str) -> str:
         await mirror.put("datasets", f"{manifest['name']}/{manifest['digest']}", raw)
     for record in await stored_keys(core.objects):
         await mirror.put("keys", record.id, record.to_bytes(), once=False)
-    for tenant, search_id in await _stored_searches(core):
-        facts = await core.stored.facts(await core.plan(tenant, search_id))
+    ended: set[tuple[str, str]] = set()
+    for name in await _stored_searches(core):
+        facts = await core.stored.facts(await core.plan(*name))
         if facts is not None:
             await mirror.announce(facts.plan, [reset_event(facts, new), *_last_event(facts)])
             await core.mirror_search(facts, index, mirror)
+            ended |= {name} if facts.log.terminal else set()
     if not await core.index.call_plain("flip", old, new):
         raise RedisUnavailable("another process changed the index's generation")
+    await _catch_up(core, ended)
     await _sweep(core.index, new)
     return new
+
+
+async def _catch_up(core: Core, ended: set[tuple[str, str]]) -> None:
+    """Mirror what was written to the old generation while the new one was being built."""
+    for name in await _stored_searches(core):
+        if name not in ended:
+            facts = await core.stored.facts(await core.plan(*name))
+            if facts is not None:
+                await core.mirror_search(facts)
 
 
 async def _renew(index: Index, generation: str) -> None:

@@ -12,6 +12,8 @@ from service.store.errors import ObjectNotFound, StoreRefused, StoreUnavailable
 from service.store.objects import ObjectStore
 
 ROUND_TRIP_BYTES = 5 * 1024 * 1024
+MAX_TRIES = 3
+"""How often a round is run whose answers stayed unknown."""
 
 
 async def self_test(objects: ObjectStore, *, num_racers: int = 4, num_rounds: int = 5) -> None:
@@ -27,9 +29,11 @@ async def self_test(objects: ObjectStore, *, num_racers: int = 4, num_rounds: in
     written: list[str] = []
     try:
         for number in range(num_rounds):
-            key = keys.self_test(nonce, f"round-{number}")
-            written.append(key)
-            await _race(racers, key)
+            for attempt in range(MAX_TRIES):
+                key = keys.self_test(nonce, f"round-{number}-{attempt}")
+                written.append(key)
+                if await _race(racers, key, last=attempt == MAX_TRIES - 1):
+                    break
         key = keys.self_test(nonce, "bytes")
         written.append(key)
         await _round_trip(objects, key)
@@ -39,20 +43,36 @@ async def self_test(objects: ObjectStore, *, num_racers: int = 4, num_rounds: in
                 await objects.delete(key)
 
 
-async def _race(racers: list[ObjectStore], key: str) -> None:
+async def _race(racers: list[ObjectStore], key: str, *, last: bool) -> bool:
+    """Run one round; False where an answer stayed unknown, so that nothing follows from it.
+
+    Raises:
+        StoreRefused: If the round had not exactly one winner.
+        StoreUnavailable: If an answer of the last try stayed unknown.
+    """
     payloads = [f"racer {number} of {key}".encode() for number in range(len(racers))]
-    wins = await asyncio.gather(*(racer.create(key, payload) for racer, payload in zip(racers, payloads, strict=True)))
-    if sum(wins) != 1:
+    puts = (racer.create(key, payload) for racer, payload in zip(racers, payloads, strict=True))
+    answers = await asyncio.gather(*puts, return_exceptions=True)
+    wins = [answer is True for answer in answers]
+    if sum(wins) > 1:
         raise StoreRefused(
             f"the object store ignores conditional puts (If-None-Match): {sum(wins)} of {len(wins)} racing writers "
             "were told that they created one object; exactly 1 must be"
         )
+    unknown = [answer for answer in answers if isinstance(answer, BaseException)]
+    if unknown and (last or not isinstance(unknown[0], StoreUnavailable)):
+        raise unknown[0]
+    if unknown:
+        return False
+    if not any(wins):
+        raise StoreRefused("the object store says that a fresh object already exists")
     try:
         standing = await racers[0].get(key)
     except ObjectNotFound:
         raise StoreRefused("the object store does not show an object right after its put") from None
     if standing != payloads[wins.index(True)]:
         raise StoreRefused("the object store ignores conditional puts (If-None-Match): a loser's bytes stand")
+    return True
 
 
 async def _round_trip(objects: ObjectStore, key: str) -> None:

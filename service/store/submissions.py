@@ -33,7 +33,7 @@ from service.store.mirror import reservation_of
 from service.store.plans import Accepted, Plan, device_class_of
 
 RESERVATION_MS = 60_000
-SUBMIT_TIMEOUT_S = 4.5
+WRITE_TIMEOUT_S = 4.5
 _log = logging.getLogger(__name__)
 
 
@@ -65,7 +65,7 @@ class Submissions(Datasets):
             StoreUnavailable: If the store is down; the search may have been accepted, and the same key tells.
         """
         try:
-            async with asyncio.timeout(SUBMIT_TIMEOUT_S):
+            async with asyncio.timeout(WRITE_TIMEOUT_S):
                 return await self._submit(tenant, submission, idempotency_key, fingerprint)
         except TimeoutError:
             raise StoreUnavailable("the submission was not stored in time; repeat it with the same key") from None
@@ -92,7 +92,11 @@ class Submissions(Datasets):
                 return None
             return Draft("cancel", f"cancel:{mode}", {"mode": mode})
 
-        appended = await self.logbook.append(tenant, search_id, decide)
+        try:
+            async with asyncio.timeout(WRITE_TIMEOUT_S):
+                appended = await self.logbook.append(tenant, search_id, decide)
+        except TimeoutError:
+            raise StoreUnavailable("the wish was not stored in time; repeat it") from None
         reach("FP_AFTER_CANCEL")
         try:
             await self.mirror.logged(plan, appended.records, appended.records)
@@ -150,7 +154,7 @@ class Submissions(Datasets):
             device_class_of(submission.resources.device, self.settings.device_class),
             {"code": _code(), "numerics": NUMERICS},
         )
-        return Plan.of(accepted)
+        return await asyncio.to_thread(Plan.of, accepted)
 
     async def _reserve(self, plan: Plan, claim_key: str, fingerprint: str, reservation: str) -> bool:
         """Reserve quota; False where the quota is spent but the search exists already and needs none.
@@ -217,7 +221,10 @@ class Submissions(Datasets):
         )
         key = keys.spec(accepted.tenant, accepted.id)
         standing, _ = await self.objects.put_if_absent(key, accepted.to_bytes())
-        return self._plans.add(Plan.of(Accepted.from_bytes(standing), standing))
+        if standing == draft.raw:
+            return self._plans.add(draft)
+        plan = await asyncio.to_thread(Plan.of, Accepted.from_bytes(standing), standing)
+        return self._plans.add(plan)
 
     async def _enqueue(self, plan: Plan, reservation: str) -> Facts:
         """Index and queue the search; a failure is repaired later and changes nothing for the client."""

@@ -118,7 +118,7 @@ def verdicts_of(facts: Facts, lineage: PlannedLineage, level: int) -> dict[str, 
         return {}
     for judged in (facts.results or {}).get("levels", []):
         if judged["setting"] == lineage.setting_index and judged["level"] == level:
-            return dict(judged["verdicts"])
+            return dict(judged.get("verdicts") or {})
     return {}
 
 

@@ -2,32 +2,29 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
-from lth_core.canonical import FORMAT, canonical_json, digest_of, sha256_hex
+from lth_core.canonical import FORMAT, canonical_json, sha256_hex
 from lth_core.expansion import DatasetInfo, PlannedLineage
 from lth_core.spec import Submission
 from service.store import event_docs, keys
-from service.store.core import Core
-from service.store.errors import ArtefactCorrupt, ObjectNotFound, RedisUnavailable
+from service.store.committing import Committing
+from service.store.errors import RedisUnavailable, StoreUnavailable
 from service.store.failpoints import reach
 from service.store.log import OUTCOMES, TERMINAL, LogState, Terminal, fold
 from service.store.logbook import Appended, Draft, take_over
 from service.store.mirror import results_field
 from service.store.plans import Plan
-from service.store.ticket_views import ticket_places
 
 OVERLAY_TTL_MS = 60_000
 LOG_POLL_S = 5.0
 """How often a driver looks into the log itself for a wish that the index may have lost."""
 
-Standing = Literal["committed", "adopted", "divergent"]
 _log = logging.getLogger(__name__)
 
 
@@ -59,11 +56,9 @@ class SearchTruth:
     plan: Plan
 
 
-class Work(Core):
+class Work(Committing):
     """The driver's half of the record; everything here is fenced by the leader's epoch."""
 
-    _late_levels: list[tuple[Plan, str, dict[str, Any]]]
-    _late_logs: dict[tuple[str, str], Plan]
     _log_polled_s: dict[tuple[str, str], float]
 
     async def load(self, tenant: str, search_id: str) -> SearchTruth:
@@ -121,57 +116,6 @@ class Work(Core):
         )
         await self._mirror_log(plan, appended, epoch)
         return appended.state
-
-    async def manifests(self, tenant: str, key: str) -> dict[int, dict[str, Any]]:
-        """Return all committed levels under a key, from the store.
-
-        Raises:
-            StoreUnavailable: If the store does not answer.
-        """
-        return await self.stored.manifests(tenant, key)
-
-    async def commit_level(
-        self, tenant: str, search_id: str, key: str, level: int, manifest: dict[str, Any], epoch: int
-    ) -> tuple[dict[str, Any], Standing]:
-        """Commit a level: blobs are checked to be there, then the manifest is put if none is.
-
-        Args:
-            tenant: Whose lineage.
-            search_id: The search that computed it.
-            key: The lineage key, or the dense key for level 0.
-            level: The level.
-            manifest: Its manifest, complete.
-            epoch: The leader's epoch.
-
-        Returns:
-            The manifest that stands, and whether it is ours, another's with equal bits, or another's with other bits.
-
-        Raises:
-            ValueError: If the manifest does not fit its place.
-            ArtefactCorrupt: If a blob is missing or has another size.
-            StaleEpoch: If a later leader has been seen; the level is committed all the same.
-            StoreUnavailable: If it is unknown what stands.
-        """
-        _check_manifest(manifest, key, level)
-        plan = await self.plan(tenant, search_id)
-        await self._check_blobs(tenant, manifest)
-        reach("FP_AFTER_HEAD")
-        raw, ours = await self.objects.put_if_absent(keys.manifest(tenant, key, level), canonical_json(manifest))
-        reach("FP_AFTER_MANIFEST")
-        standing: dict[str, Any] = json.loads(raw)
-        await self._mirror_level(plan, key, standing, epoch)
-        reach("FP_AFTER_INDEX")
-        if ours:
-            return standing, "committed"
-        return standing, "adopted" if standing["core_sha256"] == manifest["core_sha256"] else "divergent"
-
-    async def announce_level(self, tenant: str, search_id: str, key: str, manifest: dict[str, Any], epoch: int) -> None:
-        """Tell a search's listeners of a level that another search committed before.
-
-        Raises:
-            StaleEpoch: If a later leader has been seen.
-        """
-        await self._mirror_level(await self.plan(tenant, search_id), key, manifest, epoch)
 
     async def put_results(self, tenant: str, search_id: str, results: Mapping[str, Any]) -> str:
         """Store a search's results under their digest, and return it.
@@ -276,53 +220,16 @@ class Work(Core):
         except RedisUnavailable:
             _log.info("event %s was not delivered", event_id)
 
-    async def _check_blobs(self, tenant: str, manifest: Mapping[str, Any]) -> None:
-        parts = [part for part in manifest["stored"].values() if part]
-        try:
-            found = await asyncio.gather(*(self.objects.head(keys.blob(tenant, part["sha256"])) for part in parts))
-        except ObjectNotFound as error:
-            raise ArtefactCorrupt(f"the manifest names a blob that is not there: {error}") from None
-        for part, info in zip(parts, found, strict=True):
-            if info.size_bytes != part["size_bytes"]:
-                raise ArtefactCorrupt(f"blob {part['sha256']} has {info.size_bytes} bytes, not {part['size_bytes']}")
-
-    async def _mirror_level(self, plan: Plan, key: str, manifest: dict[str, Any], epoch: int) -> None:
-        try:
-            await self.mirror.committed(plan, key, manifest, epoch=epoch)
-        except RedisUnavailable:
-            self._late_levels.append((plan, key, manifest))
-
-    async def _mirror_log(self, plan: Plan, appended: Appended, epoch: int, gpu_seconds: float = 0.0) -> None:
-        name = (plan.tenant, plan.id)
-        fresh = appended.records if name in self._late_logs else appended.written or appended.records
-        try:
-            await self.mirror.logged(plan, appended.records, fresh, epoch=epoch, gpu_seconds=gpu_seconds)
-            self._late_logs.pop(name, None)
-        except RedisUnavailable:
-            self._late_logs[name] = plan
-            _log.info("log of %s is stored but not indexed", plan.id)
-
-    async def _mirror_what_is_late(self, epoch: int) -> None:
-        """Index what could not be indexed when it was written."""
-        for name, plan in list(self._late_logs.items()):
-            records = await self.logbook.read(*name)
-            await self.mirror.logged(plan, records, records, epoch=epoch)
-            self._late_logs.pop(name, None)
-        while self._late_levels:
-            plan, key, manifest = self._late_levels[0]
-            await self.mirror.committed(plan, key, manifest, epoch=epoch)
-            self._late_levels.pop(0)
-
     async def _mirror_end(self, plan: Plan, appended: Appended, epoch: int) -> None:
+        """Index the end, the results, and every level that is missing there."""
         facts = await self.stored.facts(plan)
-        if facts is None:
-            return
+        assert facts is not None
         used = float((facts.results or {}).get("usage", {}).get("gpu_seconds", 0.0))
         await self._mirror_log(plan, replace(appended, written=()), epoch, used)
         try:
-            await self.mirror.tickets(plan.tenant, ticket_places(facts))
+            await self.mirror_search(facts)
         except RedisUnavailable:
-            _log.info("tickets of %s are stored but not indexed", plan.id)
+            _log.info("the end of %s is stored but not indexed", plan.id)
 
     async def _wish_in_log(self, tenant: str, search_id: str) -> str | None:
         """Look into the log itself now and then: the index may have lost the wish."""
@@ -330,14 +237,7 @@ class Work(Core):
         if now_s - self._log_polled_s.get((tenant, search_id), 0.0) < LOG_POLL_S:
             return None
         self._log_polled_s[tenant, search_id] = now_s
-        return fold(await self.logbook.read(tenant, search_id)).mode
-
-
-def _check_manifest(manifest: Mapping[str, Any], key: str, level: int) -> None:
-    core = manifest["core"]
-    if (core["key"], core["level"]) != (key, level):
-        raise ValueError(f"manifest must be of {key} level {level}, is of {core['key']} level {core['level']}")
-    if manifest["core_sha256"] != digest_of(core):
-        raise ValueError("core_sha256 must be the digest of the manifest's core")
-    if manifest["format"] != FORMAT:
-        raise ValueError(f"format must be {FORMAT}, is {manifest['format']}")
+        try:
+            return fold(await self.logbook.read(tenant, search_id)).mode
+        except StoreUnavailable:
+            return None  # looked for again at a later heartbeat

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Request, Response
 
-from service.api import docs, examples, schemas
+from service.api import docs, examples, schemas_service
 from service.api.bodies import KeyRequest, read_json
 from service.api.context import Admin
 from service.api.errors import ApiError
@@ -22,7 +22,7 @@ KeyId = Annotated[str, Path(description="Id of a key.", json_schema_extra={"patt
 @router.post(
     "/admin/v1/keys",
     status_code=201,
-    response_model=schemas.NewApiKey,
+    response_model=schemas_service.NewApiKey,
     openapi_extra=docs.body("KeyRequest", examples.API_KEY),
     responses=docs.problems(*docs.BODY),
 )
@@ -38,7 +38,7 @@ async def create_key(request: Request, caller: Admin) -> Response:
     return as_json(request, {**shown, "key": key}, 201)
 
 
-@router.get("/admin/v1/keys", response_model=schemas.ApiKeyList, responses=docs.problems())
+@router.get("/admin/v1/keys", response_model=schemas_service.ApiKeyList, responses=docs.problems())
 async def list_keys(request: Request, caller: Admin) -> Response:
     """List all API keys without their secrets."""
     return as_json(request, {"data": await caller.record.api_keys()})
@@ -53,7 +53,7 @@ async def revoke_key(caller: Admin, key_id: KeyId) -> Response:
     return Response(status_code=204)
 
 
-@router.post("/admin/v1/rebuild", response_model=schemas.Rebuilt, responses=docs.problems())
+@router.post("/admin/v1/rebuild", response_model=schemas_service.Rebuilt, responses=docs.problems())
 async def rebuild(request: Request, caller: Admin) -> Response:
     """Write the index anew from the object store."""
     generation = await caller.record.rebuild()

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Path, Request, Response
 
 from lth_core.catalog import catalog
 from lth_core.presets import PRESETS
-from service.api import docs, schemas
+from service.api import docs, schemas_service
 from service.api.context import Reader
 from service.api.errors import ApiError
 from service.api.params import IfNoneMatch
@@ -20,20 +20,20 @@ router = APIRouter(tags=["catalog"])
 Name = Annotated[str, Path(description="A name.", json_schema_extra={"pattern": "^[a-z0-9][a-z0-9_-]{0,62}$"})]
 
 
-@router.get("/v1/catalog", response_model=schemas.Catalog, responses=_ANSWERS)
+@router.get("/v1/catalog", response_model=schemas_service.Catalog, responses=_ANSWERS)
 async def get_catalog(request: Request, _: Reader, if_none_match: IfNoneMatch = None) -> Response:
     """Show the legal values of every choice, and whether this service supports them."""
     return as_json(request, catalog(), if_none_match=if_none_match, etag=True)
 
 
-@router.get("/v1/presets", response_model=schemas.PresetList, responses=_ANSWERS)
+@router.get("/v1/presets", response_model=schemas_service.PresetList, responses=_ANSWERS)
 async def list_presets(request: Request, _: Reader, if_none_match: IfNoneMatch = None) -> Response:
     """List the presets with what each one asks for."""
     data = [_preset_head(name) for name in PRESETS]
     return as_json(request, {"data": data}, if_none_match=if_none_match, etag=True)
 
 
-@router.get("/v1/presets/{name}", response_model=schemas.Preset, responses=_ANSWERS)
+@router.get("/v1/presets/{name}", response_model=schemas_service.Preset, responses=_ANSWERS)
 async def get_preset(request: Request, _: Reader, name: Name, if_none_match: IfNoneMatch = None) -> Response:
     """Show a preset: a whole body, ready to POST."""
     if name not in PRESETS:
@@ -42,7 +42,7 @@ async def get_preset(request: Request, _: Reader, name: Name, if_none_match: IfN
     return as_json(request, preset, if_none_match=if_none_match, etag=True)
 
 
-@router.get("/v1/datasets", response_model=schemas.DatasetList, responses=_ANSWERS)
+@router.get("/v1/datasets", response_model=schemas_service.DatasetList, responses=_ANSWERS)
 async def list_datasets(request: Request, caller: Reader, if_none_match: IfNoneMatch = None) -> Response:
     """List the registered data sets."""
     data = await caller.record.datasets()
@@ -50,7 +50,7 @@ async def list_datasets(request: Request, caller: Reader, if_none_match: IfNoneM
     return as_json(request, {"data": data}, headers=headers, if_none_match=if_none_match, etag=True)
 
 
-@router.get("/v1/datasets/{name}", response_model=schemas.Dataset, responses=_ANSWERS)
+@router.get("/v1/datasets/{name}", response_model=schemas_service.Dataset, responses=_ANSWERS)
 async def get_dataset(request: Request, caller: Reader, name: Name, if_none_match: IfNoneMatch = None) -> Response:
     """Show a registered data set: its digest, shape, classes and sizes."""
     try:
@@ -60,7 +60,7 @@ async def get_dataset(request: Request, caller: Reader, name: Name, if_none_matc
     return as_json(request, dataset, if_none_match=if_none_match, etag=True)
 
 
-@router.get("/v1/me", response_model=schemas.Me, responses=docs.problems())
+@router.get("/v1/me", response_model=schemas_service.Me, responses=docs.problems())
 async def get_me(request: Request, caller: Reader) -> Response:
     """Show who the caller is to the service."""
     who = caller.principal
@@ -68,9 +68,9 @@ async def get_me(request: Request, caller: Reader) -> Response:
     return as_json(request, answer)
 
 
-@router.get("/v1/quota", response_model=schemas.Quota, responses=docs.problems())
+@router.get("/v1/quota", response_model=schemas_service.Quota, responses=docs.problems())
 async def get_quota(request: Request, caller: Reader) -> Response:
-    """Show the limits of the caller's tenant."""
+    """Show the limits of the caller's tenant, and what it uses of them now."""
     own = caller.services.settings
     limits = {
         "lineages_per_search": own.quota_lineages,
@@ -79,8 +79,10 @@ async def get_quota(request: Request, caller: Reader) -> Response:
         "body_bytes": own.quota_body_bytes,
         "streams_per_key": own.quota_streams,
     }
+    used = await caller.record.quota(caller.tenant)
+    use = {"live_searches": used["live_searches"]}
     rates = {"post_per_minute": own.rate_posts, "get_per_minute": own.rate_gets}
-    return as_json(request, {"object": "quota", "limits": limits, "rates": rates})
+    return as_json(request, {"object": "quota", "limits": limits, "use": use, "rates": rates})
 
 
 def _preset_head(name: str) -> dict[str, Any]:

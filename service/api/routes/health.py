@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Request, Response
 
 from lth_core.canonical import NUMERICS
-from service.api import docs, schemas
+from service.api import docs, schemas_service
 from service.api.context import services_of
 from service.api.errors import PROBLEMS, ApiError, slug
 from service.api.responses import as_json
@@ -17,13 +17,13 @@ DISTRIBUTION = "lottery-ticket-search"
 router = APIRouter(tags=["service"])
 
 
-@router.get("/healthz", response_model=schemas.Health, responses=docs.problems())
+@router.get("/healthz", response_model=schemas_service.Health, responses=docs.problems())
 async def get_health(request: Request) -> Response:
     """Say that the process lives; nothing else is looked at."""
     return as_json(request, {"status": "ok"})
 
 
-@router.get("/readyz", response_model=schemas.Health, responses=docs.problems())
+@router.get("/readyz", response_model=schemas_service.Health, responses=docs.problems())
 async def get_readiness(request: Request) -> Response:
     """Say whether the service can serve anything: `ok`, `degraded`, or 503."""
     services = services_of(request)
@@ -35,14 +35,14 @@ async def get_readiness(request: Request) -> Response:
     return as_json(request, {"status": "ok" if all(up.values()) else "degraded", **up})
 
 
-@router.get("/version", response_model=schemas.Version, responses=docs.problems())
+@router.get("/version", response_model=schemas_service.Version, responses=docs.problems())
 async def get_version(request: Request) -> Response:
     """Show what is running."""
     version = {"name": DISTRIBUTION, "version": version_text(), "api": "v1", "numerics": NUMERICS}
     return as_json(request, version)
 
 
-@router.get("/problems/{slug}", response_model=schemas.ProblemPage, responses=docs.problems())
+@router.get("/problems/{slug}", response_model=schemas_service.ProblemPage, responses=docs.problems())
 async def get_problem(
     request: Request,
     name: Annotated[

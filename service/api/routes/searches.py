@@ -12,7 +12,6 @@ from fastapi import APIRouter, Header, Query, Request, Response
 
 from lth_core.canonical import canonical_json, sha256_hex
 from lth_core.expansion import fits
-from lth_core.spec import Submission
 from service.api import cursors, docs, examples, params, schemas
 from service.api.bodies import (
     CancelRequest,

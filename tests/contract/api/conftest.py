@@ -18,6 +18,7 @@ import httpx2
 import pytest
 
 from service.settings import Settings
+from service.store.api_key_records import Scope
 from tests.support.processes import Server, free_port
 from tests.support.valkey import ValkeyServer, start_valkey, stop_valkey
 
@@ -123,23 +124,27 @@ class World:
         }
 
 
-async def _seed(world: World) -> None:
+async def _seed(world: World, tenants: tuple[str, ...]) -> None:
     from tests.support.seeds import lead_once, register_digits, write_search
 
     record, epoch = await lead_once(world.settings)
     try:
         await register_digits(record)
-        for tenant in ("local", "alice", "bob"):
+        for tenant in tenants:
             world.searches[tenant] = await write_search(record, tenant, epoch=epoch, name=f"first-of-{tenant}")
+        if "alice" not in tenants:
+            return
         world.searches["open"] = await write_search(record, "alice", epoch=epoch, name="second", ended=False)
-        for name, tenant, scopes in (
+        callers: list[tuple[str, str, tuple[Scope, ...]]] = [
             ("alice", "alice", ("read", "write")),
             ("bob", "bob", ("read", "write")),
+            ("fuzz", "fuzz", ("read", "write")),
             ("reader", "alice", ("read",)),
             ("writer", "alice", ("write",)),
             ("admin", "alice", ("admin",)),
             ("revoked", "alice", ("read", "write")),
-        ):
+        ]
+        for name, tenant, scopes in callers:
             shown, world.keys[name] = await record.create_api_key(tenant, scopes, name=name)
             if name == "revoked":
                 await record.revoke_api_key(shown["id"])
@@ -148,8 +153,8 @@ async def _seed(world: World) -> None:
 
 
 @contextmanager
-def new_world(folder: Path) -> Iterator[World]:
-    """A record with searches of three tenants, all written through the facade."""
+def new_world(folder: Path, *tenants: str) -> Iterator[World]:
+    """A record with an ended search of each tenant, all written through the facade."""
     pytest.importorskip("torch")
     valkey = start_valkey()
     settings = Settings(
@@ -160,7 +165,7 @@ def new_world(folder: Path) -> Iterator[World]:
     )
     made = World(folder, settings, valkey)
     try:
-        asyncio.run(_seed(made))
+        asyncio.run(_seed(made, tenants))
         yield made
     finally:
         stop_valkey(valkey)
@@ -169,14 +174,14 @@ def new_world(folder: Path) -> Iterator[World]:
 @pytest.fixture(scope="session")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """The world that tests share; they add to it and take nothing away."""
-    with new_world(tmp_path_factory.mktemp("api")) as made:
+    with new_world(tmp_path_factory.mktemp("api"), "local", "alice", "bob", "fuzz") as made:
         yield made
 
 
 @pytest.fixture
 def own_world(tmp_path: Path) -> Iterator[World]:
-    """A world of the test's own, for tests that break it."""
-    with new_world(tmp_path) as made:
+    """A small world of the test's own, for tests that break it."""
+    with new_world(tmp_path, "local") as made:
         yield made
 
 

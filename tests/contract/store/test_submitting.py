@@ -48,6 +48,23 @@ async def test_the_same_key_leads_to_the_same_search(open_record: OpenRecord) ->
         assert await record.queued() == [(TENANT, first["id"])]
 
 
+async def test_repeating_a_submission_never_queues_a_search_that_runs_or_has_ended(open_record: OpenRecord) -> None:
+    async with open_record() as record:
+        await register_tiny(record)
+        epoch = await lead(record)
+        name = (await submit(record))[0]["id"]
+        await record.take_over(TENANT, name, epoch)
+        generation = await record.index.generation()
+        async with record.index.guarded() as redis:
+            await redis.hdel(f"lth:{generation}:search:{TENANT}:{name}", "spec")
+        assert not (await submit(record))[1]
+        assert await record.queued() == []
+        await record.finish(TENANT, name, "failed", None, None, epoch)
+        assert (await submit(record))[0]["status"] == "failed"
+        assert await record.queued() == []
+        assert (await record.quota(TENANT))["live_searches"] == 0
+
+
 async def test_the_same_key_with_another_body_is_refused_and_frees_its_reservation(open_record: OpenRecord) -> None:
     async with open_record() as record:
         await register_tiny(record)

@@ -10,6 +10,7 @@ from lth_core.canonical import canonical_json
 from service.store import keys
 from service.store.errors import AlreadyTerminal, ArtefactCorrupt, NotKept, StaleEpoch
 from service.store.objects import ObjectStore
+from service.store.record import Record
 from tests.support.records import (
     TENANT,
     OpenRecord,
@@ -24,6 +25,12 @@ from tests.support.records import (
 )
 
 pytestmark = pytest.mark.anyio
+
+
+async def release_lease(record: Record) -> bool:
+    """Do what time does: let the lease of a silent leader lapse."""
+    async with record.index.guarded() as redis:
+        return bool(await redis.delete("lth:lease"))
 
 
 async def test_a_committed_level_shows_in_every_document(open_record: OpenRecord) -> None:
@@ -125,6 +132,10 @@ async def test_a_search_ends_once_and_stays_ended(open_record: OpenRecord) -> No
         assert len(set(ends)) == 1
         assert (await other.finish(TENANT, name, "failed", "late", None, 1)) == ends[0]
         assert (await one.search(TENANT, name))["status"] == ends[0].status
+        assert await release_lease(one)
+        epoch = await lead(other)
+        assert await other.finish(TENANT, name, "partial", None, None, epoch) == ends[0]
+        assert [record.type for record in await other.logbook.read(TENANT, name)].count("terminal") == 1
         with pytest.raises(AlreadyTerminal) as refusal:
             await one.cancel(TENANT, name)
         assert refusal.value.status == ends[0].status
@@ -198,8 +209,7 @@ async def test_of_two_leaders_the_stale_one_is_refused_everywhere(open_record: O
         assert first is not None
         assert await new.lead("second") is None
         await old.take_over(TENANT, name, first.epoch)
-        async with old.index.guarded() as redis:
-            await redis.delete("lth:lease")
+        assert await release_lease(old)
         second = await new.lead("second")
         assert second is not None
         assert second.epoch == first.epoch + 1

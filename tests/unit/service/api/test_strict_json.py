@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from service.api.errors import ApiError
 from service.api.strict_json import MAX_DEPTH, MAX_INT, parse_json
 
-texts = st.text(st.characters(exclude_characters="\0", exclude_categories=("Cs",)), max_size=20)
+texts = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=20)
 scalars = st.none() | st.booleans() | st.integers(-MAX_INT, MAX_INT) | texts
 numbers = st.floats(allow_nan=False, allow_infinity=False)
 values = st.recursive(
