@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from lth_core import random
 from lth_core.canonical import FORMAT, NUMERICS, digest_of, sha256_hex
+from lth_core.controls import purpose
 from lth_core.expansion import WINNING_TICKET, LineageSpec
 from lth_core.masks import Mask, is_collapsed, kept_per_layer, pack_mask
 from lth_core.weights import Weights, content_digest, to_safetensors
@@ -262,5 +263,5 @@ def _seeds(lineage: LineageSpec, level: int) -> dict[str, str]:
     """Return the 64-bit seeds that entered a level, as 16 hexadecimal digits each."""
     purposes = {name: name for name in ("init", "split", "order")}
     if level and lineage.treatment != WINNING_TICKET:
-        purposes["control"] = f"{lineage.treatment}:{lineage.repeat}"
-    return {name: f"{random.seed_key(lineage.replicate, purpose):016x}" for name, purpose in purposes.items()}
+        purposes["control"] = purpose(lineage)
+    return {name: f"{random.seed_key(lineage.replicate, stream):016x}" for name, stream in purposes.items()}

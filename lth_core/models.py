@@ -98,9 +98,9 @@ class FlatNetwork:
         joined = np.concatenate([checked[tensor.name].reshape(-1) for tensor in self.tensors])
         self.vector.copy_(torch.from_numpy(joined))
 
-    def read(self, vector: Tensor | None = None) -> Weights:
-        """Return copies of the weights, or of another vector of the same layout, as arrays."""
-        joined = (self.vector if vector is None else vector).to("cpu", copy=True).numpy()
+    def read(self) -> Weights:
+        """Return copies of the current weights as arrays."""
+        joined = self.vector.cpu().numpy()
         weights: Weights = {}
         start = 0
         for tensor in self.tensors:

@@ -63,7 +63,7 @@ def main() -> None:
 
 async def _drive_and_leave(tenant: str, search_id: str, epoch: int, settings: Settings) -> None:
     code = await drive(tenant, search_id, epoch, settings)
-    shutil.rmtree(tune_folder.of(search_id, epoch), ignore_errors=True)
+    shutil.rmtree(tune_folder.of(settings.home, search_id, epoch), ignore_errors=True)
     # Tune may wait for idle actors for seconds after the last level, and nothing of it is needed any more.
     os._exit(code)
 

@@ -130,8 +130,8 @@ class Pool:
         """Give up all levels of a search; answers how many that only it wanted are still in engines."""
         self._stops.setdefault(search, asyncio.Event()).set()
         self._drop(search)
-        works = self._tickets.values()
-        return sum(work.job.order.search == search and work.begun.is_set() and work.reply is None for work in works)
+        mine = [work for work in self._tickets.values() if work.job.order.search == search]
+        return sum(work.begun.is_set() and work.reply is None and not work.job.waiters for work in mine)
 
     async def engines(self) -> list[dict[str, Any]]:
         """What engines there are and what they hold."""

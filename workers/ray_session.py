@@ -47,6 +47,7 @@ def connect(address: str, environ: Mapping[str, str] = os.environ) -> None:
     """
     import ray
 
+    logging.getLogger("ray").setLevel(logging.ERROR)
     options: dict[str, Any] = {"_node_ip_address": LOOPBACK} if address.startswith(f"{LOOPBACK}:") else {}
     ray.init(
         address=address,

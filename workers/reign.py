@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import time
 from pathlib import Path
 
@@ -14,13 +15,15 @@ from service.settings import Settings
 from service.store.errors import RecordError, RedisUnavailable, StaleEpoch, UnknownDataset
 from service.store.lease import Lease
 from service.store.record import Record
-from workers import ray_session
+from workers import ray_session, tune_folder
 from workers.backoff import Backoff
 from workers.children import Child, module, spawn
 from workers.fleet import Fleet, SearchName
 from workers.ray_local import LocalRay, home_id, make_token
 
 TICK_S = 0.25
+PAUSE_S = 1.0
+"""Pause while Redis or the store is down."""
 RECONCILE_EVERY_S = 30.0
 RAY_START_TIMEOUT_S = 120.0
 
@@ -57,6 +60,7 @@ class Reign:
             StaleEpoch: If a later leader has been seen.
         """
         await asyncio.to_thread(kill_tagged, self._tag)
+        shutil.rmtree(tune_folder.root(self._settings.home), ignore_errors=True)
         while True:
             try:
                 await self._record.recover(self._lease.epoch)
@@ -65,7 +69,7 @@ class Reign:
                 raise
             except RecordError as error:
                 self._log.warning("cannot recover yet", error=str(error))
-                await asyncio.sleep(1.0)
+                await asyncio.sleep(PAUSE_S)
         while True:
             try:
                 await self._tend()
@@ -73,6 +77,7 @@ class Reign:
                 raise
             except RecordError as error:
                 self._log.warning("the record is not available", error=str(error))
+                await asyncio.sleep(PAUSE_S)
             await asyncio.sleep(TICK_S)
 
     def end(self) -> None:

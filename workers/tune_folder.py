@@ -1,11 +1,15 @@
-"""Where Tune keeps what nobody reads: a private folder per search and epoch, thrown away at the end."""
+"""Where Tune keeps what nobody reads: a private folder per driver, thrown away at its end or by the next leader."""
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 
 
-def of(search_id: str, epoch: int) -> Path:
+def root(home: Path) -> Path:
+    """The folder of all drivers."""
+    return home / "run" / "tune"
+
+
+def of(home: Path, search_id: str, epoch: int) -> Path:
     """The folder of one driver."""
-    return Path(tempfile.gettempdir()) / f"lth-tune-{search_id}-{epoch}"
+    return root(home) / f"{search_id}-{epoch}"

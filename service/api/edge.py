@@ -24,6 +24,8 @@ from service.api.guards import check_same_machine
 MAX_DRAINED_BYTES = 64 * 1024 * 1024
 MAX_DRAIN_S = 5.0
 PROBLEM_MEDIA_TYPE = "application/problem+json"
+CLIENT_CLOSED = 499
+"""Status under which a request is counted whose caller left before the answer."""
 _QUIET_ROUTES = frozenset({"/healthz", "/readyz"})
 _log = structlog.get_logger("lth.api")
 
@@ -88,11 +90,12 @@ class Edge:
             check_same_machine(headers)
         length = headers.get("content-length", "0")
         bound = self._services.settings.quota_body_bytes
-        if not length.isdigit() or int(length) > bound:
+        if not (length.isascii() and length.isdigit()) or int(length) > bound:
             raise too_large(bound)
 
     def _record(self, scope: Scope, status: int, duration_s: float) -> None:
         route = route_of(scope)
+        status = status or CLIENT_CLOSED
         self._services.metrics.observe(route, scope["method"], status, duration_s)
         if route in _QUIET_ROUTES:
             return

@@ -53,7 +53,9 @@ def bind(listen: str) -> socket.socket:
 
 
 def _open(family: socket.AddressFamily, address: str | tuple[str, int]) -> socket.socket:
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    # asyncio switches Nagle's delay off (40 ms an answer) only where the protocol is named.
+    protocol = 0 if family == socket.AF_UNIX else socket.IPPROTO_TCP
+    listener = socket.socket(family, socket.SOCK_STREAM, protocol)
     try:
         if isinstance(address, str):
             Path(address).parent.mkdir(parents=True, exist_ok=True)

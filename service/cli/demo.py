@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.rule import Rule
 from rich.text import Text
 
 from service import processes
@@ -109,4 +108,4 @@ def best_ticket(search: Search) -> Ticket | None:
 
 def _tell(session: Session, text: str) -> None:
     if not session.as_json:
-        session.err.print(Rule(Text(text, style="bold"), align="left", style="dim"))
+        session.err.print(Text.assemble(("▸ ", "blue"), (text, "bold")), soft_wrap=True)

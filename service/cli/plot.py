@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,7 +57,7 @@ def plot_search(levels_by_treatment: Mapping[str, Sequence[LevelPoint]], path: P
         figure = Figure(figsize=(10.5, 4.4), layout="constrained")
         left, right = figure.subplots(1, 2)
         _panel(left, levels_by_treatment, lambda p: p.test_accuracy, "test accuracy at early stop")
-        _panel(right, levels_by_treatment, lambda p: p.early_stop_step, "early-stop step")
+        _panel(right, levels_by_treatment, lambda p: p.early_stop_step, "early-stop step", hollow=True)
         handles, names = left.get_legend_handles_labels()
         figure.legend(handles, names, loc="outside lower center", ncols=min(4, len(names)), frameon=False)
         figure.suptitle(title or "lottery ticket search", fontsize=12)
@@ -70,25 +71,40 @@ def style_of(name: str, num_before: int) -> tuple[str, str, str]:
     return STYLES.get(name) or OTHERS[num_before % len(OTHERS)]
 
 
+@dataclass(frozen=True)
+class _Mark:
+    density: float
+    stat: Stat
+    converged: bool
+
+
 def _panel(
     axes: Axes,
     curves: Mapping[str, Sequence[LevelPoint]],
     measure: Callable[[LevelPoint], float | None],
     label: str,
+    *,
+    hollow: bool = False,
 ) -> None:
+    """One panel; with `hollow`, means over runs that had not converged are drawn hollow."""
     num_others = 0
     for name, points in sorted(curves.items(), key=lambda item: (not item[0].startswith(WINNING), item[0])):
         color, marker, dash = style_of(name, num_others)
         num_others += name not in STYLES
-        series = _series(points, measure)
-        if not series:
+        marks = _marks(points, measure)
+        if not marks:
             continue
-        x = [density for density, _ in series]
-        look: dict[str, Any] = {"color": color, "marker": marker, "linestyle": dash, "markersize": 4.5}
+        x = [mark.density for mark in marks]
+        look: dict[str, Any] = {"color": color, "marker": marker, "markersize": 4.5, "zorder": 3}
         width = 2.0 if name.startswith(WINNING) else 1.5
-        axes.plot(x, [s.mean for _, s in series], label=_legend(name), linewidth=width, zorder=3, **look)
-        low, high = [s.low for _, s in series], [s.high for _, s in series]
+        axes.plot(x, [m.stat.mean for m in marks], label=_legend(name), linewidth=width, linestyle=dash, **look)
+        low, high = [m.stat.low for m in marks], [m.stat.high for m in marks]
         axes.fill_between(x, low, high, color=color, alpha=0.15, linewidth=0)
+        unsure = [mark for mark in marks if hollow and not mark.converged]
+        if unsure:
+            places = [mark.density for mark in unsure], [mark.stat.mean for mark in unsure]
+            axes.plot(*places, linestyle="", markerfacecolor="white", **look)
+            axes.set_title("hollow: a run still improved at its last evaluation", fontsize=8.5, color="#555555")
     _dense_line(axes, curves, measure)
     _density_axis(axes, min(point.density for points in curves.values() for point in points))
     axes.set_ylabel(label)
@@ -96,15 +112,16 @@ def _panel(
     axes.set_axisbelow(True)
 
 
-def _series(points: Sequence[LevelPoint], measure: Callable[[LevelPoint], float | None]) -> list[tuple[float, Stat]]:
+def _marks(points: Sequence[LevelPoint], measure: Callable[[LevelPoint], float | None]) -> list[_Mark]:
     """Density and statistics of one curve, level by level."""
-    series = []
+    marks = []
     for level in sorted({point.level for point in points}):
         here = [point for point in points if point.level == level]
         stat = Stat.over(measure(point) for point in here)
         if stat:
-            series.append((sum(point.density for point in here) / len(here), stat))
-    return series
+            density = sum(point.density for point in here) / len(here)
+            marks.append(_Mark(density, stat, all(point.converged for point in here)))
+    return marks
 
 
 def _dense_line(

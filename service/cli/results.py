@@ -25,6 +25,7 @@ class LevelPoint:
         density: Share of the prunable weights kept.
         test_accuracy: At early stop, in [0, 1].
         early_stop_step: Step of the lowest validation loss.
+        converged: Whether that was before the last evaluation; if not, the true step lies later.
     """
 
     treatment: str
@@ -34,6 +35,7 @@ class LevelPoint:
     density: float
     test_accuracy: float | None
     early_stop_step: float | None
+    converged: bool = True
 
 
 @dataclass(frozen=True)
@@ -104,6 +106,7 @@ def points_of(curves: Mapping[str, Any]) -> list[LevelPoint]:
             density=sum(draw["density"] for draw in draws) / len(draws),
             test_accuracy=_mean([draw["test_accuracy"] for draw in draws]),
             early_stop_step=_geometric_mean([draw["early_stop_step"] for draw in draws]),
+            converged=all(draw.get("converged") is not False for draw in draws),
         )
         for (treatment, setting, replicate, level), draws in places.items()
     ]

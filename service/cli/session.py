@@ -82,10 +82,10 @@ class Session:
             document = error.document if isinstance(error, ProblemError) else {"detail": str(error)}
             sys.stderr.write(json.dumps({"error": document}, default=str) + "\n")
             return
+        detail = error.detail if isinstance(error, ProblemError) else str(error)
+        self.err.print(Text.assemble(("error: ", "bold red"), detail), soft_wrap=True)
         if not isinstance(error, ProblemError):
-            self.err.print(Text.assemble(("error: ", "bold red"), str(error)), soft_wrap=True)
             return
-        self.err.print(Text.assemble((f"{error.title}: ", "bold red"), error.detail), soft_wrap=True)
         for item in error.errors:
             where, what = str(item.get("pointer") or ""), str(item.get("detail") or "")
             if not (where in error.detail and what in error.detail):

@@ -38,6 +38,7 @@ VERDICT_HEADS = {
     "lost": "lost",
     "not_converged": "not con-\nverged",
 }
+WARNINGS = ("lost", "not_converged")
 SHORT_NAMES = {WINNING: "ticket", "random_reinit": "reinit", "random_mask": "random", "shuffled_mask": "shuffled"}
 
 
@@ -101,13 +102,14 @@ def searches_table(documents: Iterable[Mapping[str, Any]]) -> Table:
 
 def tickets_table(tickets: Iterable[Ticket]) -> Table:
     """Tickets, one per line."""
-    numbers = ("level", "density", "test accuracy", "early stop")
-    table = new_table("id", "treatment", "seed", *numbers, "verdicts", right=("seed", *numbers))
+    numbers = ("level", "density", "accuracy", "early stop")
+    table = new_table("id", "treatment", "seed", *numbers, right=("seed", *numbers))
+    table.add_column("verdicts")
     for ticket in tickets:
         document = ticket.document
         table.add_row(
             ticket.id,
-            str(document.get("treatment", "")),
+            SHORT_NAMES.get(str(document["treatment"]), str(document["treatment"])),
             str(document.get("replicate", "")),
             str(ticket.level),
             share(ticket.density),
@@ -128,6 +130,8 @@ def verdicts_text(verdicts: Mapping[str, Any]) -> Text:
     text = Text()
     for name, verdict in verdicts.items():
         value = verdict_value(verdict)
+        if name in WARNINGS and value != "yes":
+            continue
         if value in ("yes", "no"):
             text.append(f"{name} " if value == "yes" else f"not {name} ", VERDICT_STYLES[value])
     text.rstrip()
@@ -166,7 +170,7 @@ def _results_table(rows: Sequence[Row], *, accuracy: bool = False, early_stop: b
             cells += [_accuracy(row.accuracy.get(name), best, len(row.accuracy)) for name in treatments]
         if early_stop:
             cells += [_step(row.early_stop.get(name)) for name in treatments]
-        cells += [_verdict(row.verdicts.get(name)) for name in verdicts]
+        cells += [_verdict(name, row.verdicts.get(name)) for name in verdicts]
         table.add_row(*cells)
     return table
 
@@ -176,7 +180,7 @@ def results_legend(rows: Sequence[Row]) -> Text:
     num = max((stat.num for row in rows for stat in row.accuracy.values()), default=0)
     text = Text(f"mean of {num} replicate{'s' if num != 1 else ''} at early stop, best in bold", style="dim")
     if any(row.verdicts for row in rows):
-        text.append("; verdicts: ✔ yes, ✘ no, ~ inconclusive (bounds per level, unadjusted)")
+        text.append("; verdicts: ✔ yes, ✘ no, ~ inconclusive, ! beware (bounds per level, unadjusted)")
     return text
 
 
@@ -187,7 +191,7 @@ def _treatments(rows: Sequence[Row]) -> list[str]:
 
 def _is_telling(name: str, rows: Sequence[Row]) -> bool:
     """Whether a verdict decided anything; of the warnings only `yes` is worth a column."""
-    telling = {"yes"} if name in ("lost", "not_converged") else {"yes", "no"}
+    telling = {"yes"} if name in WARNINGS else {"yes", "no"}
     return any(verdict_value(row.verdicts.get(name, "")) in telling for row in rows)
 
 
@@ -201,6 +205,8 @@ def _step(stat: Stat | None) -> str:
     return "" if stat is None else f"{stat.mean:.0f}"
 
 
-def _verdict(verdict: Any) -> Text:
+def _verdict(name: str, verdict: Any) -> Text:
     value = verdict_value(verdict) if verdict is not None else ""
+    if name in WARNINGS:
+        return Text("!" if value == "yes" else "", style="bold yellow")
     return Text(VERDICT_MARKS.get(value, value), style=VERDICT_STYLES.get(value, ""))

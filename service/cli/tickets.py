@@ -86,7 +86,8 @@ def compare(
         session.emit(answer)
         return
     columns = [key for key in answer["overall"] if isinstance(answer["overall"][key], (int, float))]
-    table = new_table("layer", *(name.replace("_", " ") for name in columns))
+    heads = [name.replace("_", " ") for name in columns]
+    table = new_table("layer", *heads, right=heads)
     for layer in [*answer["layers"], {"name": "all", **answer["overall"]}]:
         cells = [layer.get(name) for name in columns]
         table.add_row(str(layer["name"]), *(share(c) if isinstance(c, float) else str(c) for c in cells))

@@ -67,14 +67,13 @@ class ObjectStore:
         self._check(key)
         if self.held is not None:
             raise StoreUnavailable(self.held)
-        created = True
         try:
             async with _translated(key):
                 await obstore.put_async(self._client(len(data)), key, data, mode="create", use_multipart=False)
         except AlreadyExistsError:
-            created = False
+            return False
         await self._make_durable(key)
-        return created
+        return True
 
     async def put_if_absent(self, key: str, data: bytes) -> tuple[bytes, bool]:
         """Create an object if none is there; return the bytes that stand and whether they are ours.

@@ -11,7 +11,7 @@ from service.store.api_keys import ApiKeys
 from service.store.errors import RedisUnavailable, StoreUnavailable
 from service.store.events import Bell, Events
 from service.store.exports import Exports
-from service.store.index import Index
+from service.store.index import EPOCH, STALE_REFUSED, Index
 from service.store.leading import Leading
 from service.store.objects import ObjectStore
 from service.store.selftest import self_test
@@ -71,6 +71,21 @@ class Record(Submissions, Exports, Events, ApiKeys, Leading, Work):
             lambda pipe, own: pipe.zcount(f"{own}quota:{tenant}", time.time() * 1000, "+inf")
         )
         return {"live_searches": int(live), "live_searches_limit": self.settings.quota_live_searches}
+
+    async def figures(self) -> dict[str, int]:
+        """Return figures of the control plane: the leader's epoch, stale writes refused, searches that wait.
+
+        Raises:
+            RedisUnavailable: If Redis does not answer.
+        """
+        epoch, refused, waiting = await self.index.read(
+            lambda pipe, own: (pipe.get(EPOCH), pipe.get(STALE_REFUSED), pipe.zcard(f"{own}queue"))
+        )
+        return {
+            "leader_epoch": int(epoch or 0),
+            "stale_writes_refused": int(refused or 0),
+            "queue_depth": int(waiting),
+        }
 
     async def _prepare(self, check: bool) -> None:
         """Check both parts; one that is down is no reason not to start, one that is unsafe is.

@@ -8,6 +8,7 @@ from typing import Any
 from lth_core.expansion import PlannedLineage
 from lth_core.weights import to_safetensors
 from service.settings import Settings
+from service.store.exports import FORMATS, ExportJob
 from service.store.record import Record
 from tests.support.chains import Computed, compute, digits, digits_info, small_submission
 
@@ -68,6 +69,15 @@ async def write_search(record: Record, tenant: str, *, epoch: int, name: str, en
         await record.finish(tenant, seeded.id, "succeeded", None, sha256, epoch)
     await _name(record, seeded)
     return seeded
+
+
+async def make_exports(record: Record, tenant: str, ticket: str) -> None:
+    """Answer the exports of a ticket as a worker would, with bytes that say what they stand for."""
+    for form in FORMATS:
+        assert await record.request_export(tenant, ticket, form) is None
+        job = await record.next_export(1.0)
+        assert job == ExportJob(tenant, ticket, form)
+        await record.finish_export(job, await record.objects.put_blob(tenant, f"{form} of {ticket}".encode()))
 
 
 async def _name(record: Record, seeded: Seeded) -> None:

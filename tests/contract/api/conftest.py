@@ -125,13 +125,15 @@ class World:
 
 
 async def _seed(world: World, tenants: tuple[str, ...]) -> None:
-    from tests.support.seeds import lead_once, register_digits, write_search
+    from tests.support.seeds import lead_once, make_exports, register_digits, write_search
 
     record, epoch = await lead_once(world.settings)
     try:
         await register_digits(record)
         for tenant in tenants:
-            world.searches[tenant] = await write_search(record, tenant, epoch=epoch, name=f"first-of-{tenant}")
+            written = await write_search(record, tenant, epoch=epoch, name=f"first-of-{tenant}")
+            world.searches[tenant] = written
+            await make_exports(record, tenant, written.tickets["winning_ticket", 2])
         if "alice" not in tenants:
             return
         world.searches["open"] = await write_search(record, "alice", epoch=epoch, name="second", ended=False)

@@ -119,8 +119,18 @@ def test_forms_that_do_not_exist_are_refused(keyed: Api, ticket: str) -> None:
     assert keyed.send("GET", f"{ticket}/rewind", Accept="application/json").status == 406
 
 
-def test_an_export_that_no_worker_makes_is_asked_for_again_later(keyed: Api, ticket: str) -> None:
-    head = keyed.send("HEAD", f"{ticket}/mask?format=open_lth")
+@pytest.mark.parametrize("form", ["torch_prune", "open_lth"])
+def test_an_export_that_a_worker_made_is_a_file_as_any(keyed: Api, ticket: str, form: str) -> None:
+    answer = keyed.send("GET", f"{ticket}/mask?format={form}")
+    assert answer.status == 200
+    assert answer.body == f"{form} of {ticket.rpartition('/')[2]}".encode()
+    check_digests(answer, answer.body)
+    assert keyed.send("GET", f"{ticket}/mask?format={form}", Range="bytes=0-3").body == answer.body[:4]
+
+
+def test_an_export_that_no_worker_makes_is_asked_for_again_later(keyed: Api, world: World) -> None:
+    name = world.searches["alice"].tickets["winning_ticket", 1]
+    head = keyed.send("HEAD", f"/v1/tickets/{name}/mask?format=open_lth")
     assert head.status == 202
     assert int(head.headers["retry-after"]) > 0
 

@@ -64,7 +64,6 @@ def test_the_document_and_the_service_agree(keyed: Api, world: World, tmp_path: 
     command += ["--max-time", str(BUDGET_S), "--warnings", "off", "--no-shrink"]
     env = {**os.environ, "PYTHONWARNINGS": "ignore"}
     done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=280, check=False)
-    Path("/tmp/w/api/st.out").write_text(done.stdout)
     assert done.returncode == 0, done.stdout[-12_000:] + done.stderr[-2000:]
 
 

@@ -94,6 +94,17 @@ async def test_processes_that_rebuild_at_once_agree_on_one_generation(record: Re
         await other.close()
 
 
+async def test_a_process_that_missed_a_rebuild_writes_to_the_new_index(record: Record, settings: Settings) -> None:
+    name, truth = await start(record)
+    other = await Record.open(settings, objects=record.objects, check=False)
+    try:
+        await other.rebuild()
+        await commit(record, name, truth.lineages[0], 0)
+        assert (await other.search(TENANT, name))["progress"]["levels_done"] == 1
+    finally:
+        await other.close()
+
+
 async def test_a_killed_valkey_comes_back_with_its_index_and_functions(
     frail: Record, valkey_server: ValkeyServer
 ) -> None:

@@ -165,3 +165,19 @@ async def test_nothing_is_acknowledged_that_the_disk_refused(tmp_path: Path, mon
         with pytest.raises(StoreUnavailable):
             await objects.put_if_absent("claims/a", b"x")
     assert await objects.put_if_absent("claims/a", b"x") == (b"x", True)
+
+
+async def test_what_another_process_put_is_made_durable_before_it_is_relied_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"file://{tmp_path / 'objects'}"
+    await ObjectStore.from_url(url).create("claims/a", b"x")
+
+    def refuse(_: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as broken:
+        broken.setattr("os.fsync", refuse)
+        for data in (b"x", b"y"):
+            with pytest.raises(StoreUnavailable):
+                await ObjectStore.from_url(url).put_if_absent("claims/a", data)

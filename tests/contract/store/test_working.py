@@ -228,8 +228,9 @@ async def test_of_two_leaders_the_stale_one_is_refused_everywhere(open_record: O
         with pytest.raises(StaleEpoch):
             await old.append(TENANT, name, "rung", {"level": 1}, "rung:1", first.epoch)
         assert (await new.search(TENANT, name))["status"] in ("provisioning", "running")
-        async with new.index.guarded() as redis:
-            assert int(await redis.get("lth:stale_refused")) >= 3
+        figures = await new.figures()
+        assert figures["stale_writes_refused"] >= 3
+        assert (figures["leader_epoch"], figures["queue_depth"]) == (second.epoch, 0)
 
 
 async def test_racing_candidates_make_one_leader_and_every_epoch_is_new(open_record: OpenRecord) -> None:

@@ -30,6 +30,16 @@ def test_cancel_stops_a_running_level_within_seconds(works: Works) -> None:
     assert {lineage["status"] for lineage in works.lineages(search)} == {"cancelled"}
 
 
+def test_a_search_that_no_driver_works_on_is_cancelled_at_once(works: Works) -> None:
+    busy = [works.submit({"train": ENDLESS, "replicates": [replicate]}) for replicate in (12, 13)]
+    for search in busy:
+        works.until(search, lambda document: document["status"] != "queued")
+    waiting = works.submit({"train": ENDLESS, "replicates": [14]})
+    for search in (waiting, *busy):
+        works.call(works.record.cancel(TENANT, search, "kill"))
+        assert works.wait(search)["status"] == "cancelled"
+
+
 def test_cancel_after_level_commits_what_is_running(works: Works) -> None:
     search = works.submit({"train": SLOW, "replicates": [11], "treatments": []})
     works.until(search, _is_training)
@@ -52,6 +62,24 @@ def test_a_killed_process_costs_time_and_no_mask(works: Works, victim: str, repl
     document = works.wait(search)
     assert document["status"] == "succeeded", works.log_tail()
     assert works.masks(search) == undisturbed(replicate)
+
+
+def test_a_killed_dispatcher_takes_its_children_along_and_its_successor_goes_on(works: Works) -> None:
+    spec: dict[str, Any] = {"train": SLOW, "replicates": [30], "treatments": ["shuffled_mask"]}
+    search = works.submit(spec)
+    works.until(search, lambda document: document["progress"]["levels_done"] >= 1)
+    before = works.processes("")
+    works.dispatcher.kill()
+    deadline = time.monotonic() + 15
+    while any(process.is_running() and process.status() != "zombie" for process in before):
+        assert time.monotonic() < deadline, [process.cmdline() for process in before if process.is_running()]
+        time.sleep(0.1)
+    works.dispatcher.start(lambda: True)
+    document = works.wait(search, timeout_s=180)
+    assert document["status"] == "succeeded", works.log_tail()
+    assert works.masks(search) == undisturbed(30)
+    epochs = [works.manifests(one["key"])[2]["epoch"] for one in works.lineages(search)]
+    assert max(epochs) > 1
 
 
 def undisturbed(replicate: int) -> dict[tuple[int, str, int, int], str]:

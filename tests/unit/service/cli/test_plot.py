@@ -55,6 +55,15 @@ def test_the_curves_of_a_grid_differ_in_colour_and_marker(tmp_path: Path) -> Non
     assert plot_search(curves("prune.fraction=0.2"), tmp_path / "grid.svg").stat().st_size > 5000
 
 
+def test_a_run_that_still_improved_at_its_end_is_drawn_hollow(tmp_path: Path) -> None:
+    import matplotlib as mpl
+
+    points = [LevelPoint(WINNING, 0, "", level, 0.8**level, 0.9, 400, converged=level < 2) for level in range(3)]
+    with mpl.rc_context({"svg.fonttype": "none"}):
+        assert "hollow" in plot_search({WINNING: points}, tmp_path / "a.svg").read_text()
+        assert "hollow" not in plot_search({WINNING: points[:2]}, tmp_path / "b.svg").read_text()
+
+
 def test_levels_without_measurements_are_left_out(tmp_path: Path) -> None:
     some = {WINNING: [LevelPoint(WINNING, 0, "", 1, 0.8, None, None), LevelPoint(WINNING, 0, "", 2, 0.64, 0.9, 10)]}
     assert plot_search(some, tmp_path / "one.png").exists()
