@@ -69,7 +69,7 @@ def _is_ready(url: str) -> bool:
 
 
 @contextlib.contextmanager
-def environment(home: Home, port: int | None, num_gpus: int) -> Iterator[dict[str, str]]:
+def environment(home: Home, port: int | None, num_gpus: int | None) -> Iterator[dict[str, str]]:
     """The environment of all children: the embedded defaults, where the caller's `LTH_*` do not say otherwise.
 
     Raises:
@@ -83,14 +83,13 @@ def environment(home: Home, port: int | None, num_gpus: int) -> Iterator[dict[st
             "LTH_STORE_URL": f"file://{home.objects}",
             "LTH_ADMIN_LISTEN": f"{folder}/admin.sock",
             "LTH_PEPPER_FILE": str(home.pepper),
-            "LTH_NUM_GPUS": str(num_gpus),
         }
         fixed = {
             "LTH_HOME": str(home.path),
             "LTH_LISTEN": _free_address(os.environ.get("LTH_LISTEN") or DEFAULT_LISTEN, port),
             "LTH_RUN": run_id,
             "PYTHONUNBUFFERED": "1",
-        }
+        } | ({} if num_gpus is None else {"LTH_NUM_GPUS": str(num_gpus)})
         inherited = {k: v for k, v in os.environ.items() if v or not k.startswith("LTH_")}
         yield embedded | inherited | fixed | python_path()
     finally:

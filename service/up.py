@@ -30,16 +30,17 @@ class UpOptions:
     Attributes:
         home: Where everything lies.
         port: Port of the API; 0 takes a free one, None the one of `LTH_LISTEN`, by default 8420.
-        num_gpus: GPUs to give to the local Ray.
+        num_gpus: GPUs to give to the local Ray; None as `LTH_NUM_GPUS` says, by default none.
     """
 
     home: Home
     port: int | None = None
-    num_gpus: int = 0
+    num_gpus: int | None = None
 
     def argv(self) -> list[str]:
         """Command line of a process that serves with these options."""
-        words = ["--home", str(self.home.path), "--gpus", str(self.num_gpus)]
+        words = ["--home", str(self.home.path)]
+        words += [] if self.num_gpus is None else ["--gpus", str(self.num_gpus)]
         words += [] if self.port is None else ["--port", str(self.port)]
         return [sys.executable, "-m", "service.up", *words]
 
@@ -183,7 +184,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m service.up")
     parser.add_argument("--home", type=Path, required=True)
     parser.add_argument("--port", type=int)
-    parser.add_argument("--gpus", type=int, default=0)
+    parser.add_argument("--gpus", type=int)
     given = parser.parse_args()
     options = UpOptions(Home.at(given.home), given.port, given.gpus)
 

@@ -51,6 +51,7 @@ class SearchCoordinator:
         epoch: The leader's epoch.
         do: Called with each deed, must not block.
         record_rung: Called with each decision of the scheduler, returns when it is in the log.
+        on_over: Called when no lineage will run any more, perhaps repeatedly; must not block.
     """
 
     def __init__(
@@ -62,12 +63,14 @@ class SearchCoordinator:
         epoch: int,
         do: Callable[[Deed], None],
         record_rung: Callable[[Rung], None],
+        on_over: Callable[[], object],
     ) -> None:
         self.board = board
         self.lock = threading.RLock()
         self._names = (tenant, search, epoch)
         self._do = do
         self._record_rung = record_rung
+        self._on_over = on_over
         self._lineage_of: dict[str, str] = {}
         self._over = False
 
@@ -80,7 +83,7 @@ class SearchCoordinator:
         """End what has not ended."""
         with self.lock:
             self._note_ends(self.board.end_all(status, reason))
-            self._over = True
+            self._end()
 
     def pictures(self) -> dict[str, Picture]:
         """What there is to show of every lineage now."""
@@ -97,7 +100,8 @@ class SearchCoordinator:
             for rung in self.board.due_rungs():
                 self._record_rung(rung)
             self._note_ends(self.board.refresh())
-            self._over = self._over or self.board.is_finished
+            if self.board.is_finished:
+                self._end()
 
     def is_over(self) -> bool:
         """Whether no trial will be started any more."""
@@ -142,6 +146,10 @@ class SearchCoordinator:
                 self._do(Deed("blocked", lineage, {"level": self.board.next_level(chain)}))
             elif chain.state == "succeeded":
                 self._do(Deed("succeeded", lineage, {}))
+
+    def _end(self) -> None:
+        self._over = True
+        self._on_over()
 
     def _note_failure(self, lineage: str, failure: Failure) -> None:
         end = self.board.failed(lineage, failure, time.monotonic())

@@ -21,6 +21,8 @@ from workers.parent import die_with_parent
 PING_EVERY_S = 1.0
 MAX_MISSED_PINGS = 6
 MAX_CALLS = 10_000
+NUM_PREPARED = 2
+"""Engines that a local service starts with."""
 
 
 def main() -> None:
@@ -37,6 +39,9 @@ def main() -> None:
     )
     ray.get(actor.ping.remote(), timeout=60)
     tending = actor.run.remote()
+    if ray_session.is_local(settings.ray_address):
+        # A search usually follows the start of a local service, and importing torch takes seconds.
+        actor.prepare.remote(settings.device_class, 1, NUM_PREPARED)
     structlog.get_logger().info("engine host ready")
     _watch(actor, tending)
 

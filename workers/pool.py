@@ -78,6 +78,12 @@ class Pool:
         """How many levels of one class can be in training at once, with all that the cluster has."""
         return cluster_capacity().slots((device, threads))
 
+    async def prepare(self, device: str, threads: int, num: int) -> None:
+        """Have so many engines of one class, as far as the cluster goes, before a level asks for them."""
+        wanted = (device, threads)
+        ready = sum(slot.engine_class == wanted and slot.is_ready for slot in self._crew.engines)
+        self._crew.grow([wanted] * (num - ready))
+
     async def open(self, search: str) -> None:
         """Take orders of a search, from a new driver."""
         self._stops.pop(search, None)

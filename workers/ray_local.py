@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import secrets
@@ -31,6 +32,7 @@ class LocalRay:
 
     Attributes:
         tag: In the environment of all its processes, whatever group they are in.
+        ready_file: Holds the address once the cluster can be joined.
         address: `host:port` of its head.
 
     Args:
@@ -46,32 +48,38 @@ class LocalRay:
         self._folder = Path("/tmp") / f"lth-ray-{os.getuid()}-{home_id(settings.home)}"  # noqa: S108 - sockets want short names
         self._log = settings.home / "logs" / "ray.log"
         self._log_start = 0
-        self._child: Child | None = None
+        self._is_ready = False
+        self.ready_file = settings.home / "run" / "ray.ready"
         self.address = ""
 
     def start(self) -> Child:
         """Start a fresh cluster; an earlier one must be dead."""
         self.clean()
+        self._is_ready = False
         self._folder.mkdir(mode=0o700)
         self._log.parent.mkdir(parents=True, exist_ok=True)
         self._log_start = self._log.stat().st_size if self._log.exists() else 0
         ports = _free_ports(5)
         self.address = f"{ray_session.LOOPBACK}:{ports[0]}"
-        self._child = spawn("ray", self._command(ports), self._env, self._log)
-        return self._child
+        return spawn("ray", self._command(ports), self._env, self._log)
 
     @property
     def is_ready(self) -> bool:
-        """Whether the cluster can be joined."""
-        try:
-            with self._log.open("rb") as log:
-                log.seek(self._log_start)
-                return STARTED in log.read()
-        except FileNotFoundError:
-            return False
+        """Whether the cluster can be joined; the first time that it can, its address is put into the ready file."""
+        if self._is_ready:
+            return True
+        with contextlib.suppress(FileNotFoundError), self._log.open("rb") as log:
+            log.seek(self._log_start)
+            self._is_ready = STARTED in log.read()
+        if self._is_ready:
+            draft = self.ready_file.with_suffix(".new")
+            draft.write_text(self.address)
+            draft.replace(self.ready_file)
+        return self._is_ready
 
     def clean(self) -> None:
         """Remove the temporary folder of a dead cluster."""
+        self.ready_file.unlink(missing_ok=True)
         if self._folder.is_symlink():
             self._folder.unlink()
         shutil.rmtree(self._folder, ignore_errors=True)

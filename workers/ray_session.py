@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
+import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 NAMESPACE = "lth"
 CALL_TIMEOUT_S = 5.0
 LOOPBACK = "127.0.0.1"
+START_TIMEOUT_S = 120.0
+READY_FILE = "LTH_RAY_READY"
+"""Variable that names the file in which the dispatcher puts the local cluster's address once it can be joined."""
 
 TUNE_ENVIRONMENT = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
@@ -36,11 +42,11 @@ def environment(token_path: str, *, loopback: bool) -> dict[str, str]:
 
 
 def connect(address: str, environ: Mapping[str, str] = os.environ) -> None:
-    """Join the cluster.
+    """Join the cluster; a local one that is still starting is waited for, with ray imported meanwhile.
 
     Args:
         address: `host:port` of its head.
-        environ: Where the authentication mode is read for the log.
+        environ: Where the file is named that holds the local cluster's address once it can be joined.
 
     Raises:
         ConnectionError: If there is no such cluster, or it refuses our token.
@@ -48,7 +54,10 @@ def connect(address: str, environ: Mapping[str, str] = os.environ) -> None:
     import ray
 
     logging.getLogger("ray").setLevel(logging.ERROR)
-    options: dict[str, Any] = {"_node_ip_address": LOOPBACK} if address.startswith(f"{LOOPBACK}:") else {}
+    ready = environ.get(READY_FILE)
+    if ready:
+        _wait_for(Path(ready), address)
+    options: dict[str, Any] = {"_node_ip_address": LOOPBACK} if is_local(address) else {}
     ray.init(
         address=address,
         namespace=NAMESPACE,
@@ -57,4 +66,18 @@ def connect(address: str, environ: Mapping[str, str] = os.environ) -> None:
         logging_level=logging.ERROR,
         **options,
     )
-    logging.getLogger(__name__).info("joined %s, authentication %s", address, environ.get("RAY_AUTH_MODE", "off"))
+
+
+def is_local(address: str) -> bool:
+    """Whether a cluster lives on this machine alone."""
+    return address.startswith(f"{LOOPBACK}:")
+
+
+def _wait_for(file: Path, address: str) -> None:
+    deadline_s = time.monotonic() + START_TIMEOUT_S
+    while time.monotonic() < deadline_s:
+        with contextlib.suppress(FileNotFoundError):
+            if file.read_text() == address:
+                return
+        time.sleep(0.1)
+    raise ConnectionError(f"the cluster at {address} was not ready after {START_TIMEOUT_S:g} s")

@@ -97,18 +97,19 @@ class Reign:
             await self._reconcile()
         queued = await self._record.queued()
         await self._settle_cancelled()
-        if self._is_cluster_up:
+        if self._has_cluster:
             self._fleet.launch(dict.fromkeys([*self._open, *queued]))
         await self._tend_helpers()
 
     @property
-    def _is_cluster_up(self) -> bool:
-        return self._ray is None or (self._ray_child is not None and self._ray.is_ready)
+    def _has_cluster(self) -> bool:
+        """Whether there is a cluster to join; children wait by themselves for one that is still starting."""
+        return self._ray is None or self._ray_child is not None
 
     async def _tend_cluster(self) -> None:
         if self._ray is not None and not await self._tend_ray(self._ray):
             return
-        if "engine_host" not in self._helpers and self._is_cluster_up:
+        if "engine_host" not in self._helpers:
             self._start_helper("engine_host", module("workers.engine_host"))
 
     async def _tend_ray(self, cluster: LocalRay) -> bool:
@@ -221,7 +222,9 @@ class Reign:
         return env
 
     def _cluster_environment(self) -> dict[str, str]:
-        return {"LTH_RAY_ADDRESS": self._ray.address if self._ray else self._settings.ray_address}
+        if self._ray is None:
+            return {"LTH_RAY_ADDRESS": self._settings.ray_address}
+        return {"LTH_RAY_ADDRESS": self._ray.address, ray_session.READY_FILE: str(self._ray.ready_file)}
 
     def _log_file(self, name: str) -> Path:
         return self._settings.home / "logs" / f"{name}.log"

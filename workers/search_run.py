@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import importlib
 import threading
 import time
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import structlog
@@ -55,9 +58,16 @@ class SearchRun:
         self._epoch = epoch
         self._settings = settings
         self._scribe = Scribe(record, truth, epoch, adopted.manifests)
-        names = {"tenant": truth.tenant, "search": truth.id}
-        ways = {"do": self._scribe.later, "record_rung": self._scribe.record_rung}
-        self._coordinator = SearchCoordinator(adopted.board, epoch=epoch, **names, **ways)  # type: ignore[arg-type]
+        self._over = asyncio.Event()
+        self._coordinator = SearchCoordinator(
+            adopted.board,
+            tenant=truth.tenant,
+            search=truth.id,
+            epoch=epoch,
+            do=self._scribe.later,
+            record_rung=self._scribe.record_rung,
+            on_over=partial(asyncio.get_running_loop().call_soon_threadsafe, self._over.set),
+        )
         ids = truth.lineage_ids
         dense = {plan.dense_key: ids[plan.key] for plan in reversed(truth.lineages) if plan.first_level == 0}
         self._lineage_of_key = {**dense, **ids}
@@ -105,6 +115,7 @@ class SearchRun:
     async def _start_trials(self) -> None:
         """Join the cluster, wait for its pool, and let Tune run in a thread of its own."""
         try:
+            await asyncio.to_thread(_import_tune)
             await asyncio.to_thread(ray_session.connect, self._settings.ray_address)
         except (ConnectionError, RuntimeError, OSError) as error:
             raise Abandoned(f"cannot join the cluster: {error}") from error
@@ -118,6 +129,9 @@ class SearchRun:
                 if time.monotonic() - began_s > POOL_PATIENCE_S:
                     raise Abandoned(f"there is no pool: {error}") from error
                 await asyncio.sleep(TICK_S)
+        with contextlib.suppress(PoolLost):
+            num_engines = min(self._num_slots, len(self._truth.lineages))
+            await self._pool.call("prepare", spec.device_class, spec.threads, num_engines)
         self._tune = threading.Thread(target=self._run_tune, name="tune", daemon=True)
         self._tune.start()
 
@@ -144,7 +158,9 @@ class SearchRun:
             await asyncio.to_thread(self._coordinator.settle)
             await self._check_tune()
         await self._tell_metrics()
-        await asyncio.sleep(max(0.0, TICK_S - (time.monotonic() - began_s)))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(max(0.0, TICK_S - (time.monotonic() - began_s))):
+                await self._over.wait()
 
     async def _check_tune(self) -> None:
         if self._tune is None or self._tune.is_alive() or self._coordinator.is_over():
@@ -261,3 +277,8 @@ class SearchRun:
             cut_short=self._cut_short,
             is_cancelled=self._wish is not None,
         )
+
+
+def _import_tune() -> None:
+    """Load Tune while a local cluster is still starting."""
+    importlib.import_module("workers.tuning")

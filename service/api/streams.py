@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -84,12 +83,19 @@ async def _until_end(caller: Caller, search_id: str, after: str | None) -> Async
             yield event
             pending = asyncio.create_task(_next(events))
     finally:
-        stop.cancel()
-        pending.cancel()
-        with suppress(asyncio.CancelledError, RecordError):
-            await pending
+        await _end(stop)
+        await _end(pending)
         await events.aclose()
 
 
 async def _next(events: AsyncGenerator[Event, None]) -> Event | None:
     return await anext(events, None)
+
+
+async def _end(task: asyncio.Task[Any]) -> None:
+    """Cancel a task until it is done: one cancellation can get lost in a read of the index that just ended."""
+    while not task.done():
+        task.cancel()
+        await asyncio.wait({task}, timeout=0.2)
+    if not task.cancelled():
+        task.exception()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -40,6 +41,7 @@ def demo(
 ) -> int:
     """Search tickets on real digits: a service of its own, live progress, table, plot, and a verified ticket."""
     begin = time.monotonic()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with contextlib.ExitStack() as stack:
         if session.home is None:
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="lth-", ignore_cleanup_errors=True))

@@ -32,7 +32,9 @@ def up(
     session: Session,
     port: Port = None,
     detach: Annotated[bool, typer.Option("--detach", help="Leave it running and return when it is ready.")] = False,
-    gpus: Annotated[int, typer.Option(help="GPUs for the local Ray.", min=0)] = 0,
+    gpus: Annotated[
+        int | None, typer.Option(help="GPUs for the local Ray.", min=0, show_default="LTH_NUM_GPUS, or none")
+    ] = None,
 ) -> int | None:
     """Start the service: index, object store, API, dispatcher and a local Ray. Ctrl-C ends it, crash-safe."""
     home = Home.at(session.home)

@@ -57,6 +57,12 @@ def test_a_redis_of_the_users_own_is_used_and_none_is_started(home: Home, monkey
         assert [spec.name for spec in children(home, env)] == ["dispatcher", "api"]
 
 
+def test_the_option_gpus_wins_over_the_environment(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LTH_NUM_GPUS", "3")
+    with environment(home, 0, 1) as one, environment(home, 0, None) as other:
+        assert (one["LTH_NUM_GPUS"], other["LTH_NUM_GPUS"]) == ("1", "3")
+
+
 def test_the_host_of_lth_listen_is_kept(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LTH_LISTEN", "0.0.0.0:0")
     with environment(home, None, 0) as env:
