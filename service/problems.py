@@ -41,8 +41,8 @@ CODES: dict[str, str] = {
     "not_supported": "The catalog says that this is not supported.",
     "artefact_corrupt": "A stored artefact does not have its digest.",
     "export_failed": "A worker could not make this form of the ticket.",
-    "redis_unavailable": "The index is down; reads still work.",
-    "store_unavailable": "The object store is down.",
+    "redis": "The index is down; reads still work.",
+    "store": "The object store is down.",
     "starting": "The service is starting.",
     "draining": "The service is stopping.",
 }
@@ -103,8 +103,11 @@ class ProblemError(LthError):
         super().__init__(f"{self.code}: {self.detail}")
 
 
+_OTHER_NAMES = {"redis": "RedisUnavailable", "store": "StoreUnavailable"}
+
+
 def _class_of(code: str, doc: str) -> type[ProblemError]:
-    name = "".join(part.capitalize() for part in code.split("_"))
+    name = _OTHER_NAMES.get(code) or "".join(part.capitalize() for part in code.split("_"))
     return type(name, (ProblemError,), {"__doc__": doc, "__module__": __name__, "code": code})
 
 

@@ -57,9 +57,11 @@ PROBLEMS: dict[str, ProblemKind] = {
     "too_many_streams": ProblemKind(429, "Too many event streams", "Close a stream, or read the pages."),
     "unexpected": ProblemKind(500, "An unforeseen error", "Repeat; if it stays, report the request_id."),
     "not_supported": ProblemKind(501, "Known, but not supported", "See /v1/catalog for what is supported."),
-    "artefact_corrupt": ProblemKind(502, "A stored artefact does not verify", "It is computed again; ask later."),
-    "redis_unavailable": ProblemKind(503, "The index is not reachable", "Repeat after `Retry-After` seconds."),
-    "store_unavailable": ProblemKind(503, "The object store is not reachable", "Repeat after `Retry-After` seconds."),
+    "artefact_corrupt": ProblemKind(
+        502, "A stored artefact does not verify", "Wrong bytes are never served; see the logs of the store."
+    ),
+    "redis": ProblemKind(503, "The index is not reachable", "Repeat after `Retry-After` seconds."),
+    "store": ProblemKind(503, "The object store is not reachable", "Repeat after `Retry-After` seconds."),
     "starting": ProblemKind(503, "The service is starting", "Repeat after `Retry-After` seconds."),
     "draining": ProblemKind(503, "The service is stopping", "Repeat after `Retry-After` seconds."),
 }
@@ -145,8 +147,8 @@ _FAILURES: dict[type[record.RecordError], str] = {
     record.QuotaExceeded: "quota_exhausted",
     record.BadCursor: "bad_cursor",
     record.ExportFailed: "export_failed",
-    record.RedisUnavailable: "redis_unavailable",
-    record.StoreUnavailable: "store_unavailable",
+    record.RedisUnavailable: "redis",
+    record.StoreUnavailable: "store",
     record.ObjectNotFound: "artefact_corrupt",
     record.ArtefactCorrupt: "artefact_corrupt",
     record.UnknownFormat: "artefact_corrupt",
@@ -155,8 +157,8 @@ _FAILURES: dict[type[record.RecordError], str] = {
 
 _DETAILS = {
     "not_found": "there is no such object, or it belongs to somebody else",
-    "redis_unavailable": "the index is not reachable; reads are served from the object store where possible",
-    "store_unavailable": "the object store is not reachable",
+    "redis": "the index is not reachable; reads are served from the object store where possible",
+    "store": "the object store is not reachable",
     "artefact_corrupt": "a stored artefact is missing or does not match its digest; it is not served",
 }
 """What a client reads where the failure's own words would tell of the inside."""

@@ -1,4 +1,4 @@
-"""The documents against the code: every setting, command and decision is written down, and every link leads somewhere."""
+"""The documents against the code: every setting, command and decision is written down, every link leads somewhere."""
 
 from __future__ import annotations
 

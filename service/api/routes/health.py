@@ -31,7 +31,7 @@ async def get_readiness(request: Request) -> Response:
         raise ApiError("draining", "the service is stopping")
     up = await services.record.health()
     if not any(up.values()):
-        raise ApiError("store_unavailable", "neither the index nor the object store answers")
+        raise ApiError("store", "neither the index nor the object store answers")
     return as_json(request, {"status": "ok" if all(up.values()) else "degraded", **up})
 
 

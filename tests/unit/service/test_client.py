@@ -51,7 +51,7 @@ def event(name: str, kind: str, **members: object) -> dict[str, object]:
 
 
 def test_a_submission_keeps_its_idempotency_key_over_all_its_tries(service: ScriptedService, lth: Client) -> None:
-    busy = problem(503, "redis_unavailable", **{"Retry-After": "0"})
+    busy = problem(503, "redis", **{"Retry-After": "0"})
     service.on("POST", "/v1/searches", busy, Says(0), problem(502, "artefact_corrupt"), Says(202, search("queued")))
     assert lth.submit(SPEC, name="mine").id == SEARCH
     asked = service.asked_for("POST", "/v1/searches")
@@ -147,7 +147,7 @@ def test_events_go_on_where_the_stream_broke_and_no_event_comes_twice(service: S
         EVENTS,
         stream(("1.1", one), ("1.2", two), torn=True),
         Says(0),
-        problem(503, "redis_unavailable", **{"Retry-After": "0"}),
+        problem(503, "redis", **{"Retry-After": "0"}),
         stream(("1.2", two), ("1.3", end)),
     )
     seen = list(lth.search(SEARCH).events())
@@ -249,7 +249,7 @@ def test_an_export_that_is_still_being_made_is_waited_for(
 def test_the_async_client_says_the_same(service: ScriptedService) -> None:
     tell_everything(service)
     end = event("end", "search.succeeded")
-    service.on("POST", "/v1/searches", problem(503, "redis_unavailable", **{"Retry-After": "0"}), Says(202, search()))
+    service.on("POST", "/v1/searches", problem(503, "redis", **{"Retry-After": "0"}), Says(202, search()))
     service.on("GET", EVENTS, stream(("1.1", event("one", "search.running")), torn=True), stream(("1.2", end)))
 
     async def all_of_it() -> list[str]:

@@ -146,7 +146,7 @@ def test_a_wait_that_takes_too_long_exits_124(service: ScriptedService) -> None:
 
 def test_ctrl_c_detaches_and_says_that_the_search_goes_on(service: ScriptedService, tmp_path: Path) -> None:
     tell_everything(service, "running")
-    service.on("GET", EVENTS, problem(503, "redis_unavailable", Retry_After="30"))
+    service.on("GET", EVENTS, problem(503, "redis", Retry_After="30"))
     argv = [sys.executable, "-m", "service.cli.main", "watch", SEARCH, "--url", service.url]
     process = subprocess.Popen(argv, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=dict(os.environ))
     while not service.asked_for("GET", EVENTS):
