@@ -9,18 +9,18 @@ from collections.abc import AsyncIterator, Mapping
 from types import TracebackType
 from typing import Any, Self
 
-from service.documents import (
+from service.wire.documents import (
     Event,
     SearchDocument,
     TicketDocument,
     new_idempotency_key,
     submission_body,
 )
-from service.downloads import Download, Export
-from service.event_stream import follow_async
-from service.mask_file import Mask, unpack
-from service.problems import WaitTimeout
-from service.transport import DEFAULT_URL, AsyncTransport, RetryPolicy
+from service.wire.downloads import Download, Export
+from service.wire.event_stream import follow_async
+from service.wire.mask_file import Mask, unpack
+from service.wire.problems import WaitTimeout
+from service.wire.transport import DEFAULT_URL, AsyncTransport, RetryPolicy
 
 POLL_S = 1.0
 JSON = {"Accept": "application/json"}

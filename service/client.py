@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from service.async_client import AsyncClient, AsyncSearch, AsyncTicket
-from service.documents import (
+from service.wire.documents import (
     Event,
     SearchDocument,
     TicketDocument,
@@ -18,11 +18,11 @@ from service.documents import (
     new_idempotency_key,
     submission_body,
 )
-from service.downloads import TICKET_FILES, Download, Export, extension_of
-from service.event_stream import follow
-from service.mask_file import Mask, unpack
-from service.problems import NotKept, WaitTimeout
-from service.transport import DEFAULT_URL, RetryPolicy, Transport
+from service.wire.downloads import TICKET_FILES, Download, Export, extension_of
+from service.wire.event_stream import follow
+from service.wire.mask_file import Mask, unpack
+from service.wire.problems import NotKept, WaitTimeout
+from service.wire.transport import DEFAULT_URL, RetryPolicy, Transport
 
 __all__ = ["AsyncClient", "AsyncSearch", "AsyncTicket", "Client", "RetryPolicy", "Search", "Ticket"]
 

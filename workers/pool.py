@@ -117,11 +117,11 @@ class Pool:
         assert work.reply is not None
         return work.reply
 
-    async def attend(self, search: str) -> list[dict[str, Any]]:
-        """Keep a search's levels going, and tell how far those in training are."""
+    async def attend(self, search: str) -> dict[str, Any]:
+        """Keep a search's levels going; tell how far those in training are, and how many wait for an engine."""
         self._heard_s[search] = time.monotonic()
         jobs = [work.job for work in self._open.values() if search in work.job.waiters and not work.ended.is_set()]
-        return [
+        levels = [
             {
                 "key": job.order.key,
                 "level": job.order.level,
@@ -131,6 +131,7 @@ class Pool:
             for job in jobs
             if job.engine is not None
         ]
+        return {"levels": levels, "num_waiting": len(jobs) - len(levels)}
 
     async def stop(self, search: str) -> int:
         """Give up all levels of a search; answers how many that only it wanted are still in engines."""

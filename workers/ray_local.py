@@ -20,6 +20,8 @@ OBJECT_STORE_BYTES = 128 * 1024 * 1024
 """Ray's own object store; blobs travel by name, so little is needed."""
 STARTED = b"Ray runtime started."
 TOKEN_BYTES = 32
+MAX_SOCKET_PATH_BYTES = 107
+LONGEST_SOCKET_BYTES = len("/session_2026-11-22_13-38-16_375794_1234567/sockets/plasma_store")
 
 
 def home_id(home: Path) -> str:
@@ -45,7 +47,7 @@ class LocalRay:
         self.tag = f"LTH_RAY={home_id(settings.home)}"
         name, value = self.tag.split("=", 1)
         self._env = {**env, name: value}
-        self._folder = Path("/tmp") / f"lth-ray-{os.getuid()}-{home_id(settings.home)}"  # noqa: S108 - sockets want short names
+        self._folder = _folder_of(settings.home)
         self._log = settings.home / "logs" / "ray.log"
         self._log_start = 0
         self._is_ready = False
@@ -56,7 +58,7 @@ class LocalRay:
         """Start a fresh cluster; an earlier one must be dead."""
         self.clean()
         self._is_ready = False
-        self._folder.mkdir(mode=0o700)
+        self._folder.mkdir(mode=0o700, parents=True)
         self._log.parent.mkdir(parents=True, exist_ok=True)
         self._log_start = self._log.stat().st_size if self._log.exists() else 0
         ports = _free_ports(5)
@@ -76,6 +78,11 @@ class LocalRay:
             draft.write_text(self.address)
             draft.replace(self.ready_file)
         return self._is_ready
+
+    @property
+    def is_damaged(self) -> bool:
+        """Whether somebody removed the sockets of a running cluster, on which no new worker can join."""
+        return self._is_ready and not (self._folder / "session_latest" / "sockets" / "raylet").exists()
 
     def clean(self) -> None:
         """Remove the temporary folder of a dead cluster."""
@@ -106,6 +113,14 @@ class LocalRay:
             "--include-log-monitor=false",
             "--disable-usage-stats",
         ]
+
+
+def _folder_of(home: Path) -> Path:
+    """A folder in which Ray's sockets have names that the kernel accepts: in the home, or a short one beside it."""
+    folder = home / "run" / "ray"
+    if len(os.fsencode(folder)) + LONGEST_SOCKET_BYTES <= MAX_SOCKET_PATH_BYTES:
+        return folder
+    return Path("/tmp") / f"lth-ray-{os.getuid()}-{home_id(home)}"  # noqa: S108 - nothing else is as short
 
 
 def make_token(file: Path) -> Path:

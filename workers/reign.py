@@ -10,7 +10,7 @@ from pathlib import Path
 
 import structlog
 
-from service.processes import kill_tagged
+from service.local.processes import kill_tagged
 from service.settings import Settings
 from service.store.errors import RecordError, RedisUnavailable, StaleEpoch, UnknownDataset
 from service.store.lease import Lease
@@ -117,7 +117,7 @@ class Reign:
         child = self._ray_child
         if child is not None and child.exit_code is None:
             late = not cluster.is_ready and time.monotonic() - child.started_at_s > RAY_START_TIMEOUT_S
-            if not late:
+            if not late and not cluster.is_damaged:
                 return True
         if child is not None:
             self._log.warning("ray ended", code=child.exit_code)

@@ -34,6 +34,8 @@ POOL_PATIENCE_S = 90.0
 """How long the pool may be silent before the driver gives up for a fresh one."""
 STOP_PATIENCE_S = 25.0
 """How long levels may take to stop before the search ends without them; the pool kills their engines meanwhile."""
+TUNE_PATIENCE_S = 120.0
+"""How long Tune may neither train nor wait for an engine, although the search has not ended."""
 MAX_TRIALS = 16
 
 
@@ -79,7 +81,7 @@ class SearchRun:
         self._cut_short: str | None = None
         self._tune: threading.Thread | None = None
         self._tune_error: BaseException | None = None
-        self._beat_at_s = self._metrics_at_s = self._stop_at_s = 0.0
+        self._beat_at_s = self._metrics_at_s = self._stop_at_s = self._moved_at_s = 0.0
         self._log = structlog.get_logger("search")
 
     async def run(self) -> str:
@@ -133,6 +135,7 @@ class SearchRun:
             num_engines = min(self._num_slots, len(self._truth.lineages))
             await self._pool.call("prepare", spec.device_class, spec.threads, num_engines)
         self._tune = threading.Thread(target=self._run_tune, name="tune", daemon=True)
+        self._moved_at_s = time.monotonic()
         self._tune.start()
 
     def _run_tune(self) -> None:
@@ -163,7 +166,11 @@ class SearchRun:
                 await self._over.wait()
 
     async def _check_tune(self) -> None:
-        if self._tune is None or self._tune.is_alive() or self._coordinator.is_over():
+        if self._tune is None or self._coordinator.is_over():
+            return
+        if self._tune.is_alive():
+            if time.monotonic() - self._moved_at_s > TUNE_PATIENCE_S:
+                raise RuntimeError(f"Tune has asked for no level in {TUNE_PATIENCE_S:g} s")
             return
         try:
             await self._pool.call("ping")
@@ -181,8 +188,10 @@ class SearchRun:
             if self._pool.silent_s > POOL_PATIENCE_S:
                 raise Abandoned(f"the pool is gone: {error}") from error
             return
-        known = self._lineage_of_key
-        self._progress = [{**item, "lineage": known[item["key"]]} for item in found if item["key"] in known]
+        known, levels = self._lineage_of_key, found["levels"]
+        self._progress = [{**item, "lineage": known[item["key"]]} for item in levels if item["key"] in known]
+        if levels or found["num_waiting"]:
+            self._moved_at_s = time.monotonic()
 
     async def _beat(self) -> None:
         """Show what runs, and hear whether a client wants the search cancelled."""

@@ -9,8 +9,8 @@ import typer
 
 from service.cli.session import HASTY, Session, command
 from service.cli.tables import age, new_table
-from service.home import Home
-from service.transport import Transport
+from service.local.home import Home
+from service.wire.transport import Transport
 
 keys_app = typer.Typer(help="API keys (through the admin listener).", no_args_is_help=True)
 admin_app = typer.Typer(help="Care of the service (through the admin listener).", no_args_is_help=True)

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from service.cli.results import WINNING, setting_text
 from service.cli.tables import new_table, share, status_text
-from service.documents import Event
+from service.wire.documents import Event
 
 MAX_ROWS = 30
 SPARKS = "▁▂▃▄▅▆▇█"

@@ -15,10 +15,10 @@ from typing import Literal
 
 import httpx2
 
-from service import valkey
 from service.cli.children import settings_env
-from service.home import Home
-from service.transport import DEFAULT_URL, is_loopback
+from service.local import valkey
+from service.local.home import Home
+from service.wire.transport import DEFAULT_URL, is_loopback
 
 GIB = 2**30
 BASE = ("fastapi", "httpx2", "numpy", "obstore", "pydantic", "redis", "safetensors", "typer", "uvicorn")
@@ -154,7 +154,7 @@ def check_store(home: Home, _url: str | None) -> Finding:
     """Whether the object store keeps the promises that the record rests on."""
     if not home.objects.exists():
         return Finding("store", "note", "no object store yet", "it is made by the first: lth up")
-    argv = [sys.executable, "-m", "service.store_check", "--racers", "8", "--rounds", "20"]
+    argv = [sys.executable, "-m", "service.local.store_check", "--racers", "8", "--rounds", "20"]
     try:
         answer = subprocess.run(argv, env=settings_env(home), capture_output=True, text=True, timeout=120, check=False)
     except subprocess.TimeoutExpired:

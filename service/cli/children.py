@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 from service.cli.exits import UsageError
 from service.cli.session import Session
-from service.home import Home
-from service.stack import python_path
+from service.local.home import Home
+from service.local.stack import python_path
 
 
 def run(session: Session, module: str, words: Sequence[str]) -> int:

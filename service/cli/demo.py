@@ -13,8 +13,6 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from service import processes
-from service import up as supervisor
 from service.cli import children, exits, watch
 from service.cli.overrides import apply
 from service.cli.plot import plot_search
@@ -22,8 +20,10 @@ from service.cli.results import WINNING, levels_by_treatment, results_of
 from service.cli.searches import plot_title
 from service.cli.session import Session, command
 from service.client import Search, Ticket
-from service.home import Home
-from service.up import UpOptions
+from service.local import processes
+from service.local import up as supervisor
+from service.local.home import Home
+from service.local.up import UpOptions
 
 PRESET = "lenet-digits"
 STOP_GRACE_S = 45.0

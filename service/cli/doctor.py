@@ -8,7 +8,7 @@ from rich.text import Text
 from service.cli import exits
 from service.cli.checks import CHECKS, Finding
 from service.cli.session import Session, command
-from service.home import Home
+from service.local.home import Home
 
 _MARKS = {"ok": ("✔", "green"), "note": ("·", "cyan"), "warning": ("!", "yellow"), "bad": ("✘", "bold red")}
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from service.home import CannotStart
-from service.problems import (
+from service.local.home import CannotStart
+from service.wire.problems import (
     DigestMismatch,
     LthError,
     ProblemError,

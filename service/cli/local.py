@@ -10,11 +10,11 @@ import typer
 from rich.panel import Panel
 from rich.text import Text
 
-from service import up as supervisor
 from service.cli import exits
 from service.cli.session import Session, command
-from service.home import Home
-from service.up import UpOptions
+from service.local import up as supervisor
+from service.local.home import Home
+from service.local.up import UpOptions
 
 Port = Annotated[
     int | None,

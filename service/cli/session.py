@@ -18,9 +18,9 @@ from rich.text import Text
 
 from service.cli import exits
 from service.client import Client
-from service.home import CannotStart, Home
-from service.problems import LthError, ProblemError
-from service.transport import DEFAULT_URL, RetryPolicy
+from service.local.home import CannotStart, Home
+from service.wire.problems import LthError, ProblemError
+from service.wire.transport import DEFAULT_URL, RetryPolicy
 
 HASTY = RetryPolicy(unreachable_s=3.0, refused_s=60.0)
 PATIENT = RetryPolicy(unreachable_s=120.0, refused_s=300.0)

@@ -12,7 +12,7 @@ from service.cli import children
 from service.cli.exits import UsageError
 from service.cli.session import Session, command
 from service.cli.tables import new_table, share, tickets_table
-from service.downloads import MASK_FORMATS
+from service.wire.downloads import MASK_FORMATS
 
 app = typer.Typer(help="Find, download, compare and verify tickets.", no_args_is_help=True)
 TicketId = Annotated[str, typer.Argument(help="Name of the ticket, tkt_...", metavar="TICKET")]

@@ -13,7 +13,7 @@ from service.cli.results import results_of
 from service.cli.session import PATIENT, Session
 from service.cli.tables import results_legend, results_tables, status_text
 from service.client import AsyncClient, AsyncSearch, Search
-from service.documents import Event
+from service.wire.documents import Event
 
 POLL_S = 0.7
 LAST_WORDS_S = 3.0

@@ -167,4 +167,4 @@ def _progress(facts: Facts) -> dict[str, Any]:
 def _urls(search_id: str) -> dict[str, str]:
     own = f"/v1/searches/{search_id}"
     parts = {name: f"{own}/{name}" for name in ("events", "lineages", "cancel", "curves")}
-    return {"self": own, **parts, "dashboard": f"/#/searches/{search_id}"}
+    return {"self": own, **parts}

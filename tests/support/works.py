@@ -22,7 +22,7 @@ from lth_core.canonical import sha256_hex
 from lth_core.expansion import DatasetInfo
 from lth_core.spec import Submission
 from lth_core.weights import content_digest, to_safetensors
-from service.processes import kill_tagged
+from service.local.processes import kill_tagged
 from service.settings import Settings
 from service.store.record import Record
 from tests.support.processes import Server

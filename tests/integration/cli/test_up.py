@@ -15,7 +15,7 @@ from typing import Any
 import psutil
 import pytest
 
-from service import processes
+from service.local import processes
 from tests.support.stack import Stack, start_stack
 
 

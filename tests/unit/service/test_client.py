@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from service.client import AsyncClient, Client, RetryPolicy
-from service.problems import (
+from service.wire.problems import (
     BY_CODE,
     DigestMismatch,
     IdempotencyKeyReused,

@@ -85,7 +85,7 @@ def test_a_child_dies_when_its_parent_is_killed(tmp_path: Path) -> None:
 def _is_gone(pid: int) -> bool:
     import time
 
-    from service.processes import is_alive
+    from service.local.processes import is_alive
 
     deadline = time.monotonic() + 5
     while time.monotonic() < deadline:

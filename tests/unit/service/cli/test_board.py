@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 
 from service.cli.board import MAX_ROWS, Board, sparkline, step_bar
-from service.documents import event_from
+from service.wire.documents import event_from
 from tests.support.service_documents import lineages, search
 
 

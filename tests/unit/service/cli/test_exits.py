@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from service.cli import exits
-from service.home import HomeInUse
-from service.problems import (
+from service.local.home import HomeInUse
+from service.wire.problems import (
     DigestMismatch,
     SearchCancelled,
     SearchFailed,

@@ -11,9 +11,9 @@ from typing import Self
 
 import httpx2
 
-from service.mask_file import check_digest
-from service.problems import DigestMismatch, WaitTimeout
-from service.transport import retry_after_s
+from service.wire.mask_file import check_digest
+from service.wire.problems import DigestMismatch, WaitTimeout
+from service.wire.transport import retry_after_s
 
 TICKET_FILES = ("manifest", "mask", "rewind", "final")
 MASK_FORMATS = ("packed", "safetensors", "npz", "torch_prune", "open_lth")

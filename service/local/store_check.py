@@ -1,4 +1,4 @@
-"""`python -m service.store_check`: the object store's self-test as a command, for `lth doctor`."""
+"""`python -m service.local.store_check`: the object store's self-test as a command, for `lth doctor`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from service.store.selftest import self_test
 
 def main() -> None:
     """Test the store of `LTH_STORE_URL`; exit 0, or 1 with one sentence."""
-    parser = argparse.ArgumentParser(prog="python -m service.store_check", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m service.local.store_check", description=__doc__)
     parser.add_argument("--racers", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=50)
     given = parser.parse_args()

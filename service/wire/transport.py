@@ -14,7 +14,7 @@ from typing import Any
 
 import httpx2
 
-from service.problems import ServiceUnreachable, problem_from
+from service.wire.problems import ServiceUnreachable, problem_from
 
 DEFAULT_URL = "http://127.0.0.1:8420"
 RETRIED_STATUSES = frozenset({429, 502, 503})

@@ -1,4 +1,4 @@
-"""`python -m service.reaper TAG`: waits for the end of a supervisor and kills what else is left of its run."""
+"""`python -m service.local.reaper TAG`: waits for the end of a supervisor and kills what else is left of its run."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 
-from service.processes import kill_tagged
+from service.local.processes import kill_tagged
 
 
 def main() -> None:

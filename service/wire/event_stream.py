@@ -9,9 +9,9 @@ from collections.abc import AsyncIterator, Iterator
 
 import httpx2
 
-from service.documents import Event, event_from
-from service.problems import ProblemError
-from service.transport import RETRIED_STATUSES, AsyncTransport, Transport, Tries
+from service.wire.documents import Event, event_from
+from service.wire.problems import ProblemError
+from service.wire.transport import RETRIED_STATUSES, AsyncTransport, Transport, Tries
 
 
 class Follower:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from service.problems import SearchCancelled, SearchFailed
+from service.wire.problems import SearchCancelled, SearchFailed
 
 TERMINAL = frozenset({"succeeded", "partial", "failed", "cancelled"})
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from service.problems import DigestMismatch
+from service.wire.problems import DigestMismatch
 
 Mask = dict[str, npt.NDArray[np.bool_]]
 

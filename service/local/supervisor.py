@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from service import processes
-from service.home import CannotStart
+from service.local import processes
+from service.local.home import CannotStart
 
 HEALTHY_S = 30.0
 """A child that lived this long starts with a fresh back-off."""

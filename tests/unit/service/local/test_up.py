@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from service import up, valkey
-from service.home import Home
+from service.local import up, valkey
+from service.local.home import Home
+from service.local.stack import PortBusy, children, environment, url_of
+from service.local.supervisor import Supervisor
 from service.settings import Settings
-from service.stack import PortBusy, children, environment, url_of
-from service.supervisor import Supervisor
 from tests.support.requires import require
 
 
@@ -80,7 +80,7 @@ def test_the_service_waits_for_the_bundled_data_set_but_not_for_ever(
         (home.objects / "datasets" / "digits" / "abc").mkdir(parents=True)
         (home.objects / "datasets" / "digits" / "abc" / "manifest.json").write_text("{}")
         assert dispatcher.ready()
-        monkeypatch.setattr("service.stack.FIRST_DATA_S", 0.0)
+        monkeypatch.setattr("service.local.stack.FIRST_DATA_S", 0.0)
         assert children(home, {**env, "LTH_STORE_URL": f"file://{home.path}/new"})[1].ready()
         assert children(home, {**env, "LTH_STORE_URL": "s3://bucket"})[1].ready()
 

@@ -15,10 +15,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from service import processes
-from service.home import CannotStart, Home
-from service.stack import children, environment, python_path, url_of
-from service.supervisor import Supervisor, last_words
+from service.local import processes
+from service.local.home import CannotStart, Home
+from service.local.stack import children, environment, python_path, url_of
+from service.local.supervisor import Supervisor, last_words
 
 TEND_S = 0.1
 
@@ -42,7 +42,7 @@ class UpOptions:
         words = ["--home", str(self.home.path)]
         words += [] if self.num_gpus is None else ["--gpus", str(self.num_gpus)]
         words += [] if self.port is None else ["--port", str(self.port)]
-        return [sys.executable, "-m", "service.up", *words]
+        return [sys.executable, "-m", "service.local.up", *words]
 
     @staticmethod
     def env() -> dict[str, str]:
@@ -127,7 +127,7 @@ def _stop_wishes() -> Iterator[Callable[[], bool]]:
 @contextlib.contextmanager
 def _reaper(tag: str) -> Iterator[None]:
     """A small process that outlives a killed supervisor just long enough to kill what else is left of the run."""
-    argv = [sys.executable, "-m", "service.reaper", tag]
+    argv = [sys.executable, "-m", "service.local.reaper", tag]
     child = subprocess.Popen(argv, stdin=subprocess.PIPE, env=os.environ | python_path(), start_new_session=True)
     try:
         yield
@@ -181,7 +181,7 @@ def stop(home: Home, patience_s: float = 60.0) -> bool:
 
 def main() -> None:
     """Serve without a terminal, for `lth up --detach` and `lth demo`."""
-    parser = argparse.ArgumentParser(prog="python -m service.up")
+    parser = argparse.ArgumentParser(prog="python -m service.local.up")
     parser.add_argument("--home", type=Path, required=True)
     parser.add_argument("--port", type=int)
     parser.add_argument("--gpus", type=int)

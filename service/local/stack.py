@@ -13,9 +13,9 @@ from pathlib import Path
 
 import httpx2
 
-from service import valkey
-from service.home import CannotStart, Home
-from service.supervisor import ChildSpec
+from service.local import valkey
+from service.local.home import CannotStart, Home
+from service.local.supervisor import ChildSpec
 
 DEFAULT_LISTEN = "127.0.0.1:8420"
 READY_TIMEOUT_S = 120.0

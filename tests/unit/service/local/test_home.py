@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from service.home import SOCKET_PATH_LIMIT, Home, HomeInUse
+from service.local.home import SOCKET_PATH_LIMIT, Home, HomeInUse
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from service import processes
-from service.supervisor import ChildSpec, StartFailed, Supervisor
+from service.local import processes
+from service.local.supervisor import ChildSpec, StartFailed, Supervisor
 from tests.support.requires import require
 
 SLEEP = "import time; time.sleep(600)"
@@ -114,7 +114,7 @@ def test_only_the_words_since_the_last_start_are_told(tmp_path: Path, tag: str) 
 def test_stop_ends_stubborn_children_and_their_strays(
     tmp_path: Path, tag: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.supervisor.GRACE_S", 0.3)
+    monkeypatch.setattr("service.local.supervisor.GRACE_S", 0.3)
     specs = [spec(tmp_path, tag, STUBBORN, "stubborn", "up"), spec(tmp_path, tag, WITH_STRAY, "parent", "up")]
     supervisor = Supervisor(specs, tag)
     supervisor.start()
@@ -129,7 +129,7 @@ def test_children_die_with_a_killed_supervisor(tmp_path: Path, tag: str) -> None
     code = (
         "import os, sys, time\n"
         "from pathlib import Path\n"
-        "from service import processes\n"
+        "from service.local import processes\n"
         f"env = {{**os.environ, 'LTH_RUN': {run_id!r}}}\n"
         f"child = processes.start([sys.executable, '-c', {SLEEP!r}], env, None)\n"
         f"Path({str(tmp_path / 'pid')!r}).write_text(str(child.pid))\n"
@@ -147,7 +147,7 @@ def test_children_die_with_a_killed_supervisor(tmp_path: Path, tag: str) -> None
 def test_the_reaper_kills_what_outlives_its_supervisor(tag: str) -> None:
     env = {**os.environ, "LTH_RUN": tag.removeprefix("LTH_RUN=")}
     stray = subprocess.Popen([sys.executable, "-c", SLEEP], env=env, start_new_session=True)
-    reaper = subprocess.Popen([sys.executable, "-m", "service.reaper", tag], stdin=subprocess.PIPE)
+    reaper = subprocess.Popen([sys.executable, "-m", "service.local.reaper", tag], stdin=subprocess.PIPE)
     until(lambda: processes.tagged(tag) == {stray.pid})
     assert reaper.poll() is None
     assert reaper.stdin is not None

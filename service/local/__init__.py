@@ -1,0 +1,1 @@
+"""The embedded service of one machine: what `lth up` starts, watches and ends."""

@@ -1,0 +1,1 @@
+"""How the client speaks to the service: requests, events, downloads, documents and problems."""
