@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -17,6 +15,7 @@ from torch import Tensor
 from lth_core import random
 from lth_core.errors import UserError
 from lth_core.expansion import DatasetInfo, num_validation
+from lth_core.normalisation import channel_statistics, normalise
 
 ARRAY_NAMES = ("train_images", "train_labels", "test_images", "test_labels")
 
@@ -69,34 +68,6 @@ def load(info: DatasetInfo, arrays: Mapping[str, npt.NDArray[Any]], *, device: s
         test_images=torch.from_numpy(images["test"]).to(device),
         test_labels=torch.from_numpy(np.ascontiguousarray(arrays["test_labels"])).to(device, copy=True),
     )
-
-
-def channel_statistics(images: npt.NDArray[np.uint8]) -> tuple[list[float], list[float]]:
-    """Return mean and population standard deviation of each channel in units of the stored bytes.
-
-    The sums are integers and the division is done once, so the result depends on no order and no machine.
-    """
-    means, stds = [], []
-    for channel in range(images.shape[1]):
-        counts = np.bincount(images[:, channel].reshape(-1), minlength=256).tolist()
-        total = sum(counts)
-        first = sum(value * count for value, count in enumerate(counts))
-        second = sum(value * value * count for value, count in enumerate(counts))
-        means.append(float(Fraction(first, total)))
-        stds.append(math.sqrt(Fraction(second * total - first * first, total * total)))
-    return means, stds
-
-
-def normalise(images: npt.NDArray[np.uint8], mean: list[float], std: list[float]) -> npt.NDArray[np.float32]:
-    """Return (byte - mean) / std per channel, each of the 256 values computed in float64 and rounded once.
-
-    A channel that never changes is divided by 1.
-    """
-    out = np.empty(images.shape, dtype=np.float32)
-    for channel in range(images.shape[1]):
-        table = ((np.arange(256) - mean[channel]) / (std[channel] or 1.0)).astype(np.float32)
-        out[:, channel] = table[images[:, channel]]
-    return out
 
 
 @dataclass(frozen=True)

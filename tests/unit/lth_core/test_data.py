@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from lth_core.data import channel_statistics, epoch_batches, load, normalise, split
+from lth_core.data import epoch_batches, load, split
 from lth_core.errors import UserError
+from lth_core.normalisation import channel_statistics, normalise
 from lth_core.training import batches
 from tests.support.tiny import tiny_arrays, tiny_data, tiny_info
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lth_core.data import channel_statistics
 from lth_core.errors import UserError
+from lth_core.normalisation import channel_statistics
 from workers.decoded import Decoded
 from workers.decoders import BUILT_IN, decode_built_in
 
