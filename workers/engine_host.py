@@ -35,7 +35,7 @@ def main() -> None:
     actor: Any = (
         ray.remote(pool.Pool)
         .options(name=pool.NAME, num_cpus=0, max_restarts=0, max_concurrency=MAX_CALLS)
-        .remote(settings.engine_idle_s, settings.engine_stuck_s)
+        .remote(settings.engine_idle_s, settings.engine_stuck_s, settings.quota_running_lineages)
     )
     ray.get(actor.ping.remote(), timeout=60)
     tending = actor.run.remote()

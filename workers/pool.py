@@ -20,6 +20,7 @@ from workers.crew import Crew, cluster_capacity, first_line
 from workers.engine_slots import EngineClass, Job
 from workers.engines.orders import Admission, Failure, Order, Reply, Trained
 from workers.fair_queue import FairQueue
+from workers.tenant_share import TenantShare
 
 NAME = "pool"
 NAMESPACE = "lth"
@@ -48,7 +49,8 @@ class Work:
 class Pool:
     """Orders in, outcomes out; every method runs in one event loop."""
 
-    def __init__(self, idle_s: float, stuck_s: float) -> None:
+    def __init__(self, idle_s: float, stuck_s: float, max_running: int) -> None:
+        self._max_running = max_running
         self._crew = Crew(idle_s, stuck_s, self._serve)
         self._queue: FairQueue[Work] = FairQueue()
         self._tickets: dict[str, Work] = {}
@@ -162,14 +164,18 @@ class Pool:
 
     def _serve(self) -> None:
         """Give waiting levels to engines with room, and ask for engines for the rest."""
+        held = [job.order.tenant for slot in self._crew.engines for job in slot.jobs.values()]
+        share = TenantShare(self._max_running, held)
         for slot in list(self._crew.engines):
             while slot.num_free:
-                work = self._queue.pop(partial(_fits, slot.engine_class))
+                work = self._queue.pop(partial(_fits, slot.engine_class, share))
                 if work is None:
                     break
+                share.take(work.job.order.tenant)
                 self._crew.train(slot, work.job, self._end)
                 work.begun.set()
-        self._crew.grow([work.job.order.engine_class for work in self._queue])
+        orders = [work.job.order for work in self._queue]
+        self._crew.grow([order.engine_class for order in orders if share.take(order.tenant)])
 
     def _end(self, job: Job, reply: Reply) -> None:
         work = self._tickets[job.slot]
@@ -211,8 +217,10 @@ class Pool:
                 self._crew.kill(work.job.engine, "a level that was told to stop did not")
 
 
-def _fits(engine_class: EngineClass, work: Work) -> bool:
-    return work.job.order.engine_class == engine_class
+def _fits(engine_class: EngineClass, share: TenantShare, work: Work) -> bool:
+    """Tell whether a level can be trained by engines of a class, and its tenant holds less than its share."""
+    order = work.job.order
+    return order.engine_class == engine_class and share.has_room(order.tenant)
 
 
 async def _first(wanted: asyncio.Event, stop: asyncio.Event) -> bool:
