@@ -34,6 +34,7 @@ class LocalRay:
 
     Attributes:
         tag: In the environment of all its processes, whatever group they are in.
+        folder: Temporary files and sockets of the cluster.
         ready_file: Holds the address once the cluster can be joined.
         address: `host:port` of its head.
 
@@ -47,7 +48,7 @@ class LocalRay:
         self.tag = f"LTH_RAY={home_id(settings.home)}"
         name, value = self.tag.split("=", 1)
         self._env = {**env, name: value}
-        self._folder = _folder_of(settings.home)
+        self.folder = _folder_of(settings.home)
         self._log = settings.home / "logs" / "ray.log"
         self._log_start = 0
         self._is_ready = False
@@ -58,7 +59,7 @@ class LocalRay:
         """Start a fresh cluster; an earlier one must be dead."""
         self.clean()
         self._is_ready = False
-        self._folder.mkdir(mode=0o700, parents=True)
+        self.folder.mkdir(mode=0o700, parents=True)
         self._log.parent.mkdir(parents=True, exist_ok=True)
         self._log_start = self._log.stat().st_size if self._log.exists() else 0
         ports = _free_ports(5)
@@ -82,14 +83,14 @@ class LocalRay:
     @property
     def is_damaged(self) -> bool:
         """Whether somebody removed the sockets of a running cluster, on which no new worker can join."""
-        return self._is_ready and not (self._folder / "session_latest" / "sockets" / "raylet").exists()
+        return self._is_ready and not (self.folder / "session_latest" / "sockets" / "raylet").exists()
 
     def clean(self) -> None:
         """Remove the temporary folder of a dead cluster."""
         self.ready_file.unlink(missing_ok=True)
-        if self._folder.is_symlink():
-            self._folder.unlink()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        if self.folder.is_symlink():
+            self.folder.unlink()
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def _command(self, ports: list[int]) -> list[str]:
         gcs, metrics, agent, agent_grpc, runtime_env = ports
@@ -100,7 +101,7 @@ class LocalRay:
             f"--port={gcs}",
             f"--num-cpus={num_cpus}",
             f"--num-gpus={self._settings.num_gpus}",
-            f"--temp-dir={self._folder}",
+            f"--temp-dir={self.folder}",
             f"--object-store-memory={OBJECT_STORE_BYTES}",
             "--min-worker-port=0",
             "--max-worker-port=0",
