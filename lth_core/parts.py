@@ -49,10 +49,15 @@ class Part(BaseModel):
         return self.model_dump(mode="json", exclude_defaults=True)
 
 
+def is_grid_schema(schema: dict[str, Any]) -> bool:
+    """Tell whether a JSON Schema is that of a grid."""
+    return "grid" in schema.get("properties", {})
+
+
 def _allow_grids(schema: dict[str, Any]) -> None:
     """Say in a part's JSON Schema that every scalar may be a grid of 1 to 64 distinct values."""
     for name, scalar in schema.get("properties", {}).items():
-        if scalar.get("type") == "array":
+        if scalar.get("type") == "array" or any(is_grid_schema(choice) for choice in scalar.get("anyOf", ())):
             continue
         value = {k: v for k, v in scalar.items() if k not in ("default", "title")}
         values = {"type": "array", "items": value, "minItems": 1, "maxItems": 64, "uniqueItems": True}

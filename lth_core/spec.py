@@ -14,6 +14,7 @@ from pydantic import (
     ModelWrapValidatorHandler,
     PrivateAttr,
     SerializerFunctionWrapHandler,
+    WithJsonSchema,
     model_serializer,
     model_validator,
 )
@@ -228,17 +229,23 @@ class SearchSpec(Part):
         return type(base).model_validate({**dict(base), **own}) if own else base
 
 
+LABEL_NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$"
+LabelName = Annotated[str, Field(pattern=LABEL_NAME)]
+LabelText = Annotated[str, Field(max_length=120)]
+LABELS_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "propertyNames": {"pattern": LABEL_NAME},
+    "additionalProperties": {"type": "string", "maxLength": 120},
+    "maxProperties": 16,
+    "default": {},
+}
+
+
 class Submission(Part):
     """The body of a POST: the specification, and what the service needs to know beside it."""
 
     name: Annotated[str, Field(min_length=1, max_length=120)] | None = None
-    labels: Annotated[
-        dict[
-            Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")],
-            Annotated[str, Field(max_length=120)],
-        ],
-        Field(max_length=16),
-    ] = {}
+    labels: Annotated[dict[LabelName, LabelText], Field(max_length=16), WithJsonSchema(LABELS_SCHEMA)] = {}
     note: Annotated[str, Field(max_length=4000)] = ""
     priority: Literal["low", "normal", "high"] = "normal"
     spec: SearchSpec

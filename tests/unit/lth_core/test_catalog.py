@@ -58,3 +58,13 @@ def test_the_catalog_lists_every_known_name_with_its_support() -> None:
     for choice, supported in SUPPORTED.items():
         assert supported <= set(known(choice))
         assert {c["name"] for c in choices[choice] if c["supported"]} == supported
+
+
+def test_the_schema_allows_one_grid_for_each_scalar_and_none_inside_a_grid() -> None:
+    for _ in range(2):
+        schema = SearchSpec.model_json_schema()["$defs"]["Prune"]["properties"]
+    choices = schema["fraction"]["anyOf"]
+    grids = [choice for choice in choices if "grid" in choice.get("properties", {})]
+    assert len(grids) == 1
+    assert grids[0]["properties"]["grid"]["items"]["type"] == "number"
+    assert schema["exclude"]["type"] == "array"
