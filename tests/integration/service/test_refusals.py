@@ -24,8 +24,8 @@ def refused(stack: Stack, spec: dict[str, Any]) -> dict[str, Any]:
     ("part", "pointer", "words"),
     [
         ({"model": {"name": "lenet_5"}}, "/spec/model/name", ["lenet_300_100"]),
-        ({"prune": {"fraction": 0}}, "/spec/prune/fraction", ["greater than 0", "0"]),
-        ({"prune": {"fraction": 1}}, "/spec/prune/fraction", ["less than 1", "1"]),
+        ({"prune": {"fraction": 0}}, "/spec/prune/fraction", ["> 0", "got 0"]),
+        ({"prune": {"fraction": 1}}, "/spec/prune/fraction", ["< 1", "got 1"]),
         ({"rewind": {"step": 60}}, "/spec/rewind/step", ["60"]),
         ({"replicates": 0}, "/spec/replicates", ["1", "64", "0"]),
         ({"train": {"steps": 60, "eval_every": 20, "batch_size": 4000}}, "/spec/train/batch_size", ["1294", "4000"]),
