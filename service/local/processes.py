@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
@@ -97,12 +97,44 @@ def signal_all(pids: Iterable[int], number: signal.Signals) -> None:
             os.kill(pid, number)
 
 
-def kill_tagged(tag: str, extra: Iterable[int] = (), patience_s: float = 10.0) -> None:
-    """Kill every process of a run, again and again until none is left (a dying parent may still have started one)."""
-    deadline = time.monotonic() + patience_s
-    while time.monotonic() < deadline:
-        left = {pid for pid in tagged(tag) | set(extra) if is_alive(pid)}
-        if not left:
+def groups_of(pids: Iterable[int]) -> set[int]:
+    """Process groups of those of the processes that still exist, the caller's own left out."""
+    found = set()
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            found.add(os.getpgid(pid))
+    return found - {os.getpgrp()}
+
+
+def members(groups: Set[int]) -> set[int]:
+    """Ids of all living processes of some process groups (Linux)."""
+    found = set()
+    for folder in Path("/proc").glob("[0-9]*") if groups else ():
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            state, _, group = (folder / "stat").read_text().rpartition(")")[2].split()[:3]
+            if int(group) in groups and state not in "ZX":
+                found.add(int(folder.name))
+    return found
+
+
+def kill_tagged(
+    tag: str, extra: Iterable[int] = (), groups: Set[int] = frozenset(), patience_s: float = 10.0, settle_s: float = 0.0
+) -> None:
+    """Kill every process of a run, again and again until none is left (a dying parent may still have started one).
+
+    Args:
+        tag: `NAME=value` in the environment of all processes of the run.
+        extra: Processes to kill beside them.
+        groups: Process groups to kill beside them: a process that sets its own title may lose its environment.
+        patience_s: When to stop trying.
+        settle_s: How long none must have been found: a process that is just being started has no environment yet.
+    """
+    started_s = found_s = time.monotonic()
+    while (now_s := time.monotonic()) - started_s < patience_s:
+        left = {pid for pid in tagged(tag) | set(extra) | members(groups) if is_alive(pid)}
+        if left:
+            signal_all(left, signal.SIGKILL)
+            found_s = now_s
+        elif now_s - found_s >= settle_s:
             return
-        signal_all(left, signal.SIGKILL)
         time.sleep(0.05)

@@ -31,7 +31,7 @@ def search_of(seeds: list[int]) -> dict[str, Any]:
         "spec": {
             "model": {"name": "mlp", "sizes": [64, 48, 10]},
             "dataset": {"name": "digits"},
-            "train": {"steps": 700, "eval_every": 50},
+            "train": {"steps": 500, "eval_every": 100},
             "prune": {"levels": 5, "fraction": 0.4},
             "replicates": seeds,
             "treatments": ["random_reinit"],

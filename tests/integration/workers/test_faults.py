@@ -49,6 +49,7 @@ def test_cancel_after_level_commits_what_is_running(works: Works) -> None:
     assert document["progress"]["levels_done"] >= 1
 
 
+@pytest.mark.chaos
 @pytest.mark.parametrize(
     ("victim", "replicate"),
     [("workers.driver", 20), ("ray::EngineProcess", 21), ("workers.engine_host", 22)],
@@ -64,6 +65,7 @@ def test_a_killed_process_costs_time_and_no_mask(works: Works, victim: str, repl
     assert works.masks(search) == undisturbed(replicate)
 
 
+@pytest.mark.chaos
 def test_a_killed_dispatcher_takes_its_children_along_and_its_successor_goes_on(works: Works) -> None:
     spec: dict[str, Any] = {"train": SLOW, "replicates": [30], "treatments": ["shuffled_mask"]}
     search = works.submit(spec)
