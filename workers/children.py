@@ -7,7 +7,6 @@ and the tag in the environment, by which a later dispatcher finds and kills what
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import signal
 import subprocess
@@ -17,8 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-_PR_SET_PDEATHSIG = 1
-_libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+from service.local.processes import die_with_parent
 
 
 @dataclass
@@ -68,7 +66,7 @@ def spawn(name: str, argv: Sequence[str], env: Mapping[str, str], log: Path) -> 
             stdout=out,
             stderr=subprocess.STDOUT,
             process_group=0,
-            preexec_fn=lambda: _die_with_parent(parent),
+            preexec_fn=lambda: die_with_parent(parent),
         )
     return Child(name, process)
 
@@ -76,11 +74,3 @@ def spawn(name: str, argv: Sequence[str], env: Mapping[str, str], log: Path) -> 
 def module(name: str, *arguments: str) -> list[str]:
     """Command line that runs a module with this Python."""
     return [sys.executable, "-m", name, *arguments]
-
-
-def _die_with_parent(parent: int) -> None:
-    """Runs in the child between fork and exec."""
-    if _libc is not None:
-        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:
-            os._exit(1)

@@ -16,8 +16,8 @@ _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 
-def _die_with_parent(parent: int) -> None:
-    """Runs in the child between fork and exec."""
+def die_with_parent(parent: int) -> None:
+    """Let the kernel end this process with its parent's calling thread; for use between fork and exec."""
     if _libc is not None:
         _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:
@@ -46,7 +46,7 @@ def start(
             stdout=out,
             stderr=subprocess.STDOUT,
             process_group=0,
-            preexec_fn=lambda: _die_with_parent(parent),
+            preexec_fn=lambda: die_with_parent(parent),
         )
 
 
