@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import subprocess
 import time
 from pathlib import Path
 
 import structlog
 
+from service.local import reaper
 from service.local.processes import kill_tagged
 from service.settings import Settings
 from service.store.errors import RecordError, RedisUnavailable, StaleEpoch, UnknownDataset
@@ -31,6 +33,8 @@ RAY_START_TIMEOUT_S = 120.0
 class Reign:
     """One term of leadership.
 
+    A reaper of its own ends what a killed leader leaves, also what can no longer be found by its environment.
+
     Args:
         record: The record.
         lease: The leadership, whose epoch all children inherit.
@@ -42,6 +46,8 @@ class Reign:
         self._lease = lease
         self._settings = settings
         self._tag = f"LTH_CLUSTER={home_id(settings.home)}"
+        self._own_tag = f"LTH_REIGN={home_id(settings.home)}:{lease.epoch}"
+        self._reaper: subprocess.Popen[bytes] | None = None
         self._env = self._environment()
         self._ray = None if settings.ray_address else LocalRay(settings, self._env)
         self._ray_child: Child | None = None
@@ -59,6 +65,7 @@ class Reign:
         Raises:
             StaleEpoch: If a later leader has been seen.
         """
+        self._reaper = reaper.start(self._own_tag, os.environ)
         await asyncio.to_thread(kill_tagged, self._tag)
         shutil.rmtree(tune_folder.root(self._settings.home), ignore_errors=True)
         while True:
@@ -88,6 +95,9 @@ class Reign:
         kill_tagged(self._tag)
         if self._ray is not None:
             self._ray.clean()
+        if self._reaper is not None and self._reaper.stdin is not None:
+            self._reaper.stdin.close()
+            self._reaper.wait()
 
     async def _tend(self) -> None:
         await self._tend_cluster()
@@ -214,8 +224,8 @@ class Reign:
 
     def _environment(self) -> dict[str, str]:
         """What all children share; a remote cluster's own authentication settings are left as they are."""
-        name, value = self._tag.split("=", 1)
-        env = {**os.environ, name: value, "PYTHONUNBUFFERED": "1"}
+        tags = dict(tag.split("=", 1) for tag in (self._tag, self._own_tag))
+        env = {**os.environ, **tags, "PYTHONUNBUFFERED": "1"}
         if not self._settings.ray_address:
             token = make_token(self._settings.home / "run" / "ray.token")
             env |= ray_session.environment(str(token), loopback=True)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import select
 import signal
+import subprocess
 import sys
+from collections.abc import Mapping
 
 from service.local import processes
 
@@ -13,6 +15,17 @@ LOOK_EVERY_S = 1.0
 """How often the reaper looks which process groups belong to the run."""
 SETTLE_S = 1.0
 """How long no process of the run must have been seen before the reaper believes that all are gone."""
+
+
+def start(tag: str, env: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    """Start a reaper for the processes that carry a tag; it acts when the caller ends or closes its stdin.
+
+    Args:
+        tag: `NAME=value`, which must not stand in `env`.
+        env: The reaper's whole environment.
+    """
+    argv = [sys.executable, "-m", "service.local.reaper", tag]
+    return subprocess.Popen(argv, stdin=subprocess.PIPE, env=dict(env), start_new_session=True)
 
 
 def main() -> None:

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from service.local import processes
+from service.local import processes, reaper
 from service.local.home import CannotStart, Home
 from service.local.stack import children, environment, python_path, url_of
 from service.local.supervisor import Supervisor, last_words
@@ -127,8 +127,7 @@ def _stop_wishes() -> Iterator[Callable[[], bool]]:
 @contextlib.contextmanager
 def _reaper(tag: str) -> Iterator[None]:
     """A small process that outlives a killed supervisor just long enough to kill what else is left of the run."""
-    argv = [sys.executable, "-m", "service.local.reaper", tag]
-    child = subprocess.Popen(argv, stdin=subprocess.PIPE, env=os.environ | python_path(), start_new_session=True)
+    child = reaper.start(tag, os.environ | python_path())
     try:
         yield
     finally:
