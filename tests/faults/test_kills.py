@@ -39,7 +39,7 @@ CASES: dict[str, Callable[[Stack], None]] = {
 @pytest.mark.parametrize("case", CASES)
 def test_a_search_survives_the_sigkill_of(case: str, stack: Stack, undisturbed: Masks) -> None:
     search = stack.submit(search_of(SEEDS[case]), key=f"kill-{case}")
-    before = stack.until(search, lambda doc: doc["progress"]["levels_done"] >= 3)
+    before = stack.until(search, lambda doc: doc["progress"]["levels_done"] >= 3 and doc["status"] != "provisioning")
     assert before["status"] == "running", f"the search was too quick to be disturbed: {before['status']}"
 
     children = below_dispatcher(stack)
