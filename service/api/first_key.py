@@ -7,11 +7,12 @@ import asyncio
 import sys
 
 from service.settings import Settings
+from service.store.api_key_records import Scope
 from service.store.errors import RecordError
 from service.store.record import Record
 
 
-async def make(settings: Settings, tenant: str, scopes: tuple[str, ...], name: str) -> str:
+async def make(settings: Settings, tenant: str, scopes: tuple[Scope, ...], name: str) -> str:
     """Store a new key, and return the text that its owner sees once.
 
     Raises:
@@ -20,7 +21,7 @@ async def make(settings: Settings, tenant: str, scopes: tuple[str, ...], name: s
     """
     record = await Record.open(settings)
     try:
-        _, key = await record.create_api_key(tenant, scopes, name=name)  # type: ignore[arg-type]
+        _, key = await record.create_api_key(tenant, scopes, name=name)
     finally:
         await record.close()
     return key
