@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
-from lth_core.parts import Kind, ModelSpec
+from lth_core.model_spec import ModelSpec
+from lth_core.names import Kind
 
 TensorKind = Literal["conv", "fc", "output", "bias"]
 CONV_CHANNELS = {"conv_2": (64, 64), "conv_4": (64, 64, 128, 128), "conv_6": (64, 64, 128, 128, 256, 256)}

@@ -5,40 +5,28 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, get_args
 
-from lth_core.parts import (
-    Budget,
-    CountRule,
-    Criterion,
-    MethodName,
-    ModelName,
-    Part,
-    Prune,
-    Resources,
-    Rewind,
-    Rule,
-    Scheduler,
-    Train,
-    Treatment,
-    TreatmentName,
-)
+from lth_core.names import CountRule, Criterion, MethodName, ModelName, TreatmentName
+from lth_core.part import Part
+from lth_core.parts import Budget, Prune, Resources, Rewind, Rule, Scheduler, Train
 from lth_core.spec import SearchSpec
+from lth_core.treatments import Treatment
 
 MASK_FORMATS = ("packed", "safetensors", "npz", "torch_prune", "open_lth")
 """Forms in which a mask can be downloaded; the last two are made by a worker."""
 
 SUPPORTED: dict[str, frozenset[str]] = {
-    "model": frozenset({"lenet_300_100", "mlp", "conv_2", "conv_4", "conv_6"}),
-    "method": frozenset({"imp"}),
-    "treatments": frozenset({"random_reinit", "random_mask", "shuffled_mask"}),
-    "prune.criterion": frozenset({"magnitude"}),
+    "model": frozenset(get_args(ModelName)),
+    "method": frozenset(get_args(MethodName)),
+    "treatments": frozenset(get_args(TreatmentName)),
+    "prune.criterion": frozenset(get_args(Criterion)),
     "prune.scope": frozenset({"layer", "global"}),
     "prune.granularity": frozenset({"weight"}),
     "prune.count_rule": frozenset(get_args(CountRule)),
     "prune.fraction_of": frozenset({"survivors"}),
     "prune.count_base": frozenset({"in_scope"}),
     "prune.biases": frozenset({"never"}),
-    "rewind.mode": frozenset({"weights"}),
-    "rewind.optimizer": frozenset({"fresh"}),
+    "rewind.mode": frozenset({"weights", "lr", "fine_tune"}),
+    "rewind.optimizer": frozenset({"fresh", "restore"}),
     "train.optimizer": frozenset({"adam", "sgd"}),
     "train.precision": frozenset({"float32"}),
     "scheduler.name": frozenset({"fifo", "asha"}),

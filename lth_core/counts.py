@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from lth_core.parts import CountRule
+from lth_core.names import CountRule
 
 COUNT_RULES: dict[CountRule, Callable[[float, int], int]] = {
     "round": lambda fraction, alive: round(fraction * alive),

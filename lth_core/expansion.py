@@ -9,9 +9,14 @@ from pydantic import Field
 
 from lth_core.architecture import TensorSpec, architecture
 from lth_core.canonical import NUMERICS
+from lth_core.cells import SpecError
 from lth_core.keys import dense_key, lineage_key
-from lth_core.parts import ModelSpec, Part, Prune, Resources, Rewind, Train
-from lth_core.spec import SearchSpec, Setting, SpecError
+from lth_core.model_spec import ModelSpec
+from lth_core.names import FROM_LEVEL_0, MethodName
+from lth_core.part import Part
+from lth_core.parts import Prune, Resources, Rewind, Train
+from lth_core.spec import SearchSpec, Setting
+from lth_core.treatments import Origin, Treatment
 
 WINNING_TICKET = "winning_ticket"
 DeviceClass = Literal["cpu", "cuda"]
@@ -40,6 +45,8 @@ class LineageSpec(Part):
     train: Train
     prune: Prune
     rewind: Rewind
+    method: MethodName = "imp"
+    origin: Origin | None = None
     treatment: str = WINNING_TICKET
     repeat: int = 0
     replicate: int
@@ -56,28 +63,40 @@ class LineageSpec(Part):
         prune = self.prune.canonical()
         prune.pop("levels", None)
         chain = [WINNING_TICKET] if self.treatment == WINNING_TICKET else [WINNING_TICKET, self.treatment]
-        return {
+        identity = {
             **self.dense_identity(),
             "prune": prune,
             "rewind": self.rewind.canonical(),
             "treatment": chain,
             "repeat": self.repeat,
         }
+        return identity if self.method == "imp" else {**identity, "method": self.method}
 
     def dense_identity(self) -> dict[str, Any]:
         """Return what level 0 depends on: no pruning, no treatment, and of rewinding only the step it records."""
         device: dict[str, Any] = {"class": self.device_class}
         if self.device_class == "cpu":
             device["threads"] = self.threads  # on a CPU the number of threads changes the bits
-        return {
+        identity = {
             "model": self.model.canonical(),
             "dataset": {"name": self.dataset_name, "digest": self.dataset_digest},
             "train": self.train.canonical(),
-            "rewind": {"step": self.rewind.step} if self.rewind.step else {},
+            "rewind": self.recorded_point(),
             "replicate": self.replicate,
             "device": device,
             "numerics": NUMERICS,
         }
+        return identity if self.origin is None else {**identity, "origin": self.origin.canonical()}
+
+    def recorded_point(self) -> dict[str, Any]:
+        """Return what level 0 records for later levels, defaults left out: the step, and whether the optimizer too."""
+        step = {"step": self.rewind.step} if self.rewind.step else {}
+        return {**step, "optimizer": "restore"} if self.rewind.optimizer == "restore" else step
+
+    @property
+    def carries_weights(self) -> bool:
+        """Whether a level of the chain starts from the trained weights of the level before it."""
+        return self.rewind.mode != "weights" and self.treatment == WINNING_TICKET
 
 
 @dataclass(frozen=True)
@@ -93,8 +112,9 @@ class PlannedLineage:
 
     @property
     def first_level(self) -> int:
-        """0 for the chain that finds masks, 1 for a control."""
-        return 0 if self.source_key is None else 1
+        """0 for the chain that finds masks and for controls of the dense network too, 1 for the other controls."""
+        from_dense = Treatment.of_label(self.spec.treatment).name in FROM_LEVEL_0 if self.source_key else True
+        return 0 if from_dense else 1
 
     @property
     def num_levels(self) -> int:
@@ -102,14 +122,23 @@ class PlannedLineage:
         return self.spec.prune.levels + 1 - self.first_level
 
     def key_of_level(self, level: int) -> str:
-        """The key under which one of its levels is stored: level 0 lies under the dense key."""
-        return self.dense_key if level == 0 else self.key
+        """The key under which one of its levels is stored; level 0 lies under the dense key unless a control has its own."""
+        has_own = self.source_key is not None and self.first_level == 0
+        return self.dense_key if level == 0 and not has_own else self.key
 
 
 def expand(
-    spec: SearchSpec, *, tenant: str, dataset: DatasetInfo, resources: Resources, device_class: DeviceClass
+    spec: SearchSpec,
+    *,
+    tenant: str,
+    dataset: DatasetInfo,
+    resources: Resources,
+    device_class: DeviceClass,
+    origin: Origin | None = None,
 ) -> tuple[PlannedLineage, ...]:
     """List a search's lineages: by setting, then replicate, the ticket's chain first and its controls after it.
+
+    Rewinding to an epoch becomes rewinding to its step here, so that both ways of saying it have one key.
 
     Raises:
         SpecError: If a cell does not fit, two cells describe one computation, or the network does not fit the data.
@@ -119,7 +148,7 @@ def expand(
     owners: dict[str, int] = {}
     for setting in spec.settings():
         for replicate in spec.replicates:
-            chain = _lineage(spec, setting, replicate, dataset, resources, device_class)
+            chain = _lineage(spec, setting, replicate, dataset, resources, device_class, origin)
             chain_key = lineage_key(tenant, chain)
             if (other := owners.setdefault(chain_key, setting.index)) != setting.index:
                 raise SpecError("/prune", f"cells {other} and {setting.index} of the grid describe one computation")
@@ -127,7 +156,7 @@ def expand(
             planned.append(PlannedLineage(chain, chain_key, dense, setting.index, setting.cell, None))
             for treatment in spec.treatments:
                 for repeat in range(treatment.repeats):
-                    control = chain.model_copy(update={"treatment": treatment.name, "repeat": repeat})
+                    control = chain.model_copy(update={"treatment": treatment.label, "repeat": repeat})
                     key = lineage_key(tenant, control)
                     planned.append(PlannedLineage(control, key, dense, setting.index, setting.cell, chain_key))
     return tuple(planned)
@@ -152,7 +181,31 @@ def fits(spec: SearchSpec, dataset: DatasetInfo) -> tuple[TensorSpec, ...]:
         if setting.train.batch_size > num_fit:
             detail = f"must be <= the {num_fit} training examples of {dataset.name}, got {setting.train.batch_size}"
             raise SpecError("/train/batch_size", detail)
+        _rewind_at_step(setting, dataset)
     return tensors
+
+
+def steps_per_epoch(train: Train, num_train: int) -> int:
+    """Return the optimizer steps of one epoch: the short last batch is dropped."""
+    return (num_train - num_validation(num_train)) // train.batch_size
+
+
+def _rewind_at_step(setting: Setting, dataset: DatasetInfo) -> Rewind:
+    """Return where a setting rewinds to as a step.
+
+    Raises:
+        SpecError: If the epoch lies beyond the training.
+    """
+    rewind, train = setting.rewind, setting.train
+    if rewind.epoch is None:
+        return rewind
+    per_epoch = steps_per_epoch(train, dataset.num_train)
+    step = rewind.epoch * per_epoch
+    if step >= train.steps:
+        last = (train.steps - 1) // per_epoch
+        detail = f"must be <= {last}: {train.steps} steps are {per_epoch} per epoch, got {rewind.epoch}"
+        raise SpecError("/rewind/epoch", detail)
+    return rewind.model_copy(update={"epoch": None, "step": step})
 
 
 def num_validation(num_train: int) -> int:
@@ -167,6 +220,7 @@ def _lineage(
     dataset: DatasetInfo,
     resources: Resources,
     device_class: DeviceClass,
+    origin: Origin | None,
 ) -> LineageSpec:
     return LineageSpec(
         model=spec.model,
@@ -176,7 +230,9 @@ def _lineage(
         num_classes=dataset.num_classes,
         train=setting.train,
         prune=setting.prune,
-        rewind=setting.rewind,
+        rewind=_rewind_at_step(setting, dataset),
+        method=spec.method,
+        origin=origin,
         replicate=replicate,
         device_class=device_class,
         threads=resources.threads,

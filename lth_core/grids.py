@@ -9,7 +9,8 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from lth_core.parts import Part, Prune, Rewind, Train
+from lth_core.part import Part
+from lth_core.parts import Prune, Rewind, Train
 
 MAX_GRID_VALUES = 64
 PARTS: dict[str, type[Part]] = {"train": Train, "prune": Prune, "rewind": Rewind}

@@ -11,7 +11,7 @@ from torch.nn import functional as F  # noqa: N812 - the name the field uses
 
 from lth_core.architecture import TensorSpec, architecture
 from lth_core.masks import Mask, check_mask
-from lth_core.parts import ModelSpec
+from lth_core.model_spec import ModelSpec
 from lth_core.weights import Array, Weights, check_weights
 
 

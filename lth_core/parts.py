@@ -8,91 +8,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-MAX_INT = 2**53
-"""Largest integer that every JSON reader keeps exactly."""
-
-OpenFraction = Annotated[float, Field(gt=0, lt=1)]
-FractionOrZero = Annotated[float, Field(ge=0, lt=1)]
-Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
-LayerName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.]{1,120}$")]
-
-ModelName = Literal[
-    "lenet_300_100", "mlp", "conv_2", "conv_4", "conv_6", "resnet_20", "resnet_18", "resnet_50", "vgg_19"
-]
-MethodName = Literal["imp", "one_shot", "gradual", "snip", "grasp", "synflow"]
-Criterion = Literal["magnitude", "large_init", "small_final", "small_init", "magnitude_increase", "movement", "random"]
-CountRule = Literal[
-    "round", "round_plus_1", "floor", "floor_plus_1", "ceil", "ceil_plus_1", "percentile", "percentile_plus_1"
-]
-TreatmentName = Literal[
-    "random_reinit",
-    "random_mask",
-    "shuffled_mask",
-    "reuse",
-    "reuse_sign",
-    "signed_constant",
-    "noise",
-    "identity",
-]
-Kind = Literal["conv", "fc", "output"]
-
-
-class Part(BaseModel):
-    """Base of every part: immutable, strict about types, closed to unknown fields and to NaN."""
-
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
-
-    def canonical(self) -> dict[str, Any]:
-        """Return the JSON form with every default left out, as keys and digests use it."""
-        return self.model_dump(mode="json", exclude_defaults=True)
-
-
-def is_grid_schema(schema: dict[str, Any]) -> bool:
-    """Tell whether a JSON Schema is that of a grid."""
-    return "grid" in schema.get("properties", {})
-
-
-def _allow_grids(schema: dict[str, Any]) -> None:
-    """Say in a part's JSON Schema that every scalar may be a grid of 1 to 64 distinct values."""
-    for name, scalar in schema.get("properties", {}).items():
-        if scalar.get("type") == "array" or any(is_grid_schema(choice) for choice in scalar.get("anyOf", ())):
-            continue
-        value = {k: v for k, v in scalar.items() if k not in ("default", "title")}
-        values = {"type": "array", "items": value, "minItems": 1, "maxItems": 64, "uniqueItems": True}
-        grid = {
-            "type": "object",
-            "properties": {"grid": values},
-            "required": ["grid"],
-            "additionalProperties": False,
-        }
-        known = {k: scalar[k] for k in ("default", "title") if k in scalar}
-        schema["properties"][name] = {**known, "anyOf": [value, grid]}
-
-
-class Gridded(Part):
-    """Base of the parts whose scalars may be grids; the fields themselves hold one cell."""
-
-    model_config = ConfigDict(json_schema_extra=_allow_grids)
-
-
-class ModelSpec(Part):
-    """Which network: a name, and for `mlp` all layer sizes from input to output."""
-
-    name: ModelName
-    sizes: Annotated[
-        tuple[Annotated[int, Field(ge=1, le=65_536)], ...] | None,
-        Field(strict=False, min_length=2, max_length=32),
-    ] = None
-
-    @model_validator(mode="after")
-    def _sizes_belong_to_mlp(self) -> Self:
-        if self.name == "mlp" and self.sizes is None:
-            raise ValueError("model mlp needs its sizes, input and output included, e.g. [784, 300, 100, 10]")
-        if self.name != "mlp" and self.sizes is not None:
-            raise ValueError(f"sizes belong to model mlp only, not to {self.name}")
-        return self
+from lth_core.names import CountRule, Criterion, Kind
+from lth_core.part import MAX_INT, FractionOrZero, Gridded, LayerName, Name, OpenFraction, Part
 
 
 class DatasetSpec(Part):
@@ -118,10 +37,21 @@ class Train(Gridded):
     gamma: Annotated[float, Field(gt=0, le=1)] = 0.1
     precision: Literal["float32", "tf32", "bfloat16"] = "float32"
     test_curve: bool = False
+    schedule: Literal["step", "cosine", "constant"] = "step"
+    weight_decay_mode: Literal["coupled", "decoupled"] = "coupled"
+    label_smoothing: FractionOrZero = 0.0
+    flip: bool = False
+    crop_padding: Annotated[int, Field(ge=0, le=64)] = 0
 
 
 class Prune(Gridded):
-    """What is removed between two levels, as shares of the survivors, and by which rule it is counted."""
+    """What is removed between two levels, as shares of the survivors, and by which rule it is counted.
+
+    `densities` names the kept share of each level 1, 2, ... outright, for methods that do not iterate;
+    `layer_densities` says how `random_at_init` spreads it over layers; `score_batches` is how many training batches
+    `snip` and `grasp` look at. `begin_step`, `end_step` (None: three quarters of the training), `every` and
+    `initial_sparsity` shape `gradual`.
+    """
 
     fraction: OpenFraction = 0.2
     conv_fraction: FractionOrZero | None = None
@@ -135,6 +65,29 @@ class Prune(Gridded):
     fraction_of: Literal["survivors", "initial_cumulative", "initial_linear"] = "survivors"
     count_base: Literal["in_scope", "all_prunable"] = "in_scope"
     biases: Literal["never", "rank_with_weights", "own_tensor"] = "never"
+    densities: Annotated[tuple[Annotated[float, Field(gt=0, lt=1)], ...], Field(strict=False, max_length=40)] = ()
+    layer_densities: Literal["uniform", "er", "erk"] = "uniform"
+    score_batches: Annotated[int, Field(ge=1, le=1000)] = 1
+    begin_step: Annotated[int, Field(ge=0, le=2_000_000)] = 0
+    end_step: Annotated[int, Field(ge=1, le=2_000_000)] | None = None
+    every: Annotated[int, Field(ge=1, le=2_000_000)] = 100
+    initial_sparsity: FractionOrZero = 0.0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_level_per_density(cls, raw: Any) -> Any:
+        if isinstance(raw, dict) and isinstance(raw.get("densities"), list | tuple) and raw["densities"]:
+            num = len(raw["densities"])
+            if raw.get("levels", num) != num and raw.get("levels") != cls.model_fields["levels"].default:
+                raise ValueError(f"levels must be the number of densities, {num}, or be left out, got {raw['levels']}")
+            return {**raw, "levels": num}
+        return raw
+
+    @model_validator(mode="after")
+    def _densities_fall(self) -> Self:
+        if list(self.densities) != sorted(set(self.densities), reverse=True):
+            raise ValueError(f"densities must fall from level to level, got {list(self.densities)}")
+        return self
 
     def fraction_of_kind(self, kind: Kind) -> float:
         """Return the share of survivors removed per level from tensors of one kind; 0 keeps them whole.
@@ -157,25 +110,19 @@ class Prune(Gridded):
 
 
 class Rewind(Gridded):
-    """Where the survivors go back to after pruning: the weights of an optimizer step (0 = initialisation)."""
+    """Where the survivors go back to after pruning.
 
+    `weights`: to the weights of an optimizer step (0 = initialisation), and the schedule with them. `lr`: the trained
+    weights stay, only the schedule and the data order go back to the step (learning-rate rewinding; from step 0 it is
+    the paper's continued training). `fine_tune`: the trained weights stay and train on at the last learning rate for
+    as many steps. `epoch` says the step in epochs of the data set; `optimizer` says what becomes of the optimizer's
+    state: fresh, or as it was at the step.
+    """
+
+    epoch: Annotated[int, Field(ge=0, le=100_000)] | None = None
     step: Annotated[int, Field(ge=0, le=2_000_000)] = 0
     mode: Literal["weights", "lr", "fine_tune"] = "weights"
     optimizer: Literal["fresh", "restore"] = "fresh"
-
-
-def _named(value: Any) -> Any:
-    return {"name": value} if isinstance(value, str) else value
-
-
-class Treatment(Part):
-    """A control: what is trained under the ticket's mask instead of the ticket, and how many draws of it."""
-
-    name: TreatmentName
-    repeats: Annotated[int, Field(ge=1, le=32)] = 1
-
-
-TreatmentOrName = Annotated[Treatment, BeforeValidator(_named, json_schema_input_type=TreatmentName | Treatment)]
 
 
 class Rule(Part):

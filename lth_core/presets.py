@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from lth_core.parts import DatasetSpec, ModelSpec, Prune, Rule, Train, Treatment
+from lth_core.model_spec import ModelSpec
+from lth_core.parts import DatasetSpec, Prune, Rule, Train
 from lth_core.spec import SearchSpec, Submission
+from lth_core.treatments import Treatment
 
 
 def lenet_digits() -> Submission:

@@ -11,7 +11,8 @@ from lth_core.architecture import TensorSpec, prunable
 from lth_core.counts import num_removed
 from lth_core.expansion import LineageSpec
 from lth_core.masks import Mask, check_mask, full_mask
-from lth_core.parts import CountRule, Prune
+from lth_core.names import CountRule
+from lth_core.parts import Prune
 
 Bits = npt.NDArray[np.bool_]
 Scores = npt.NDArray[np.float32]

@@ -20,34 +20,15 @@ from pydantic import (
 )
 
 from lth_core.canonical import digest_of
+from lth_core.cells import SpecError, check_cell
 from lth_core.grids import PARTS, Axis, lift, put_back
-from lth_core.parts import (
-    MAX_INT,
-    Budget,
-    DatasetSpec,
-    MethodName,
-    ModelSpec,
-    Part,
-    Prune,
-    Resources,
-    Rewind,
-    Rule,
-    Scheduler,
-    Train,
-    Treatment,
-    TreatmentOrName,
-)
+from lth_core.model_spec import ModelSpec
+from lth_core.names import FROM_LEVEL_0, MethodName
+from lth_core.part import MAX_INT, Part
+from lth_core.parts import Budget, DatasetSpec, Prune, Resources, Rewind, Rule, Scheduler, Train
+from lth_core.treatments import TicketInit, Treatment, TreatmentOrName
 
 MAX_REPLICATES = 64
-
-
-class SpecError(ValueError):
-    """A specification that no single field check can refuse; `pointer` is relative to the specification."""
-
-    def __init__(self, pointer: str, detail: str) -> None:
-        super().__init__(f"{pointer}: {detail}")
-        self.pointer = pointer
-        self.detail = detail
 
 
 @dataclass(frozen=True)
@@ -59,35 +40,6 @@ class Setting:
     train: Train
     prune: Prune
     rewind: Rewind
-
-
-def check_cell(train: Train, prune: Prune, rewind: Rewind) -> None:
-    """Refuse parts that are each legal but do not fit together.
-
-    Raises:
-        SpecError: Naming the field, its bound and its value.
-    """
-    if train.eval_every > train.steps:
-        raise SpecError("/train/eval_every", f"must be <= steps ({train.steps}), got {train.eval_every}")
-    if rewind.step >= train.steps:
-        raise SpecError("/rewind/step", f"must be < train.steps ({train.steps}), got {rewind.step}")
-    if train.warmup_steps > train.steps:
-        raise SpecError("/train/warmup_steps", f"must be <= steps ({train.steps}), got {train.warmup_steps}")
-    if list(train.milestones) != sorted(set(train.milestones)):
-        raise SpecError("/train/milestones", f"must ascend without repeats, got {list(train.milestones)}")
-    if train.milestones and train.milestones[-1] >= train.steps:
-        raise SpecError(
-            "/train/milestones", f"must lie before the last step ({train.steps}), got {train.milestones[-1]}"
-        )
-    if train.optimizer == "adam" and train.momentum > 0:
-        raise SpecError("/train/momentum", f"belongs to optimizer sgd; with adam it must be 0, got {train.momentum}")
-    if prune.scope == "global":
-        for name in ("conv_fraction", "output_fraction"):
-            if (own := getattr(prune, name)) not in (None, 0, prune.fraction):
-                raise SpecError(
-                    f"/prune/{name}",
-                    f"with scope global one fraction serves the pool: must be 0 or {prune.fraction}, got {own}",
-                )
 
 
 def _replicates(value: Any) -> Any:
@@ -125,6 +77,7 @@ class SearchSpec(Part):
     keep: Literal["masks", "tickets", "all"] = "tickets"
     rule: Rule = Rule()
     scheduler: Scheduler = Scheduler()
+    init: TicketInit | None = None
     _axes: tuple[Axis, ...] = PrivateAttr(default=())
 
     @model_validator(mode="wrap")
@@ -141,9 +94,15 @@ class SearchSpec(Part):
     def _no_repeats(self) -> Self:
         if len(set(self.replicates)) != len(self.replicates):
             raise ValueError(f"replicates are distinct seeds, got {list(self.replicates)}")
-        names = [treatment.name for treatment in self.treatments]
-        if len(set(names)) != len(names):
-            raise ValueError(f"treatments are named once each (use repeats for more draws), got {names}")
+        labels = [treatment.label for treatment in self.treatments]
+        if len(set(labels)) != len(labels):
+            raise ValueError(f"treatments are named once each (use repeats for more draws), got {labels}")
+        return self
+
+    @model_validator(mode="after")
+    def _init_belongs_to_transfer(self) -> Self:
+        if (self.init is None) == (self.method == "transfer"):
+            raise ValueError("init names the ticket that is transferred: give it exactly with method transfer")
         return self
 
     @model_serializer(mode="wrap")
@@ -193,7 +152,8 @@ class SearchSpec(Part):
     def num_levels(self) -> int:
         """Levels of all lineages: 0..L for each ticket lineage, 1..L for each control."""
         ladder = self.prune.levels
-        per_replicate = (ladder + 1) + self.num_control_draws * ladder
+        from_dense = sum(treatment.repeats for treatment in self.treatments if treatment.name in FROM_LEVEL_0)
+        per_replicate = (ladder + 1) + self.num_control_draws * ladder + from_dense
         return self.num_settings * len(self.replicates) * per_replicate
 
     def settings(self) -> Iterator[Setting]:
@@ -209,7 +169,7 @@ class SearchSpec(Part):
             assert isinstance(train, Train)
             assert isinstance(prune, Prune)
             assert isinstance(rewind, Rewind)
-            check_cell(train, prune, rewind)
+            check_cell(train, prune, rewind, self.method)
             yield Setting(index, cell, train, prune, rewind)
 
     def check(self) -> None:
@@ -220,6 +180,7 @@ class SearchSpec(Part):
         """
         if any(axis.name == "prune.levels" for axis in self._axes):
             raise SpecError("/prune/levels", "takes no grid: levels of one chain are shared, ask for the largest")
+        check_treatments(self)
         for _ in self.settings():
             pass
 
@@ -239,6 +200,26 @@ LABELS_SCHEMA: dict[str, Any] = {
     "maxProperties": 16,
     "default": {},
 }
+
+
+def check_treatments(spec: SearchSpec) -> None:
+    """Refuse treatments that mean nothing for a method, or need what is not kept.
+
+    Raises:
+        SpecError: Naming the treatment.
+    """
+    for i, treatment in enumerate(spec.treatments):
+        pointer = f"/treatments/{i}"
+        if treatment.name == "reset" and spec.rewind.mode == "weights" and spec.method != "gradual":
+            raise SpecError(
+                pointer, "reset is the ticket itself here; it belongs to rewind.mode lr or fine_tune, or gradual"
+            )
+        if treatment.name == "reordered" and spec.keep != "all":
+            raise SpecError(pointer, f"reordered compares final weights: keep must be 'all', got {spec.keep!r}")
+        if treatment.name == "invert_scores" and spec.method == "transfer":
+            raise SpecError(
+                pointer, "invert_scores needs the scores that found the mask; a transferred ticket has none"
+            )
 
 
 class Submission(Part):

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from lth_core.parts import ModelSpec
+from lth_core.model_spec import ModelSpec
 
 Array = np.ndarray[Any, Any]
 

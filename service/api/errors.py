@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lth_core.spec import SpecError
+from lth_core.cells import SpecError
 from service.store import errors as record
 
 RETRY_AFTER_S = 5

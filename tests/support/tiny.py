@@ -9,7 +9,8 @@ import numpy as np
 
 from lth_core.data import TensorData, load
 from lth_core.expansion import DatasetInfo, LineageSpec
-from lth_core.parts import ModelSpec, Prune, Rewind, Train
+from lth_core.model_spec import ModelSpec
+from lth_core.parts import Prune, Rewind, Train
 from lth_core.weights import Array, content_digest
 
 NUM_CLASSES = 3

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lth_core.architecture import architecture, prunable
-from lth_core.parts import ModelSpec
+from lth_core.model_spec import ModelSpec
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
+from lth_core.cells import SpecError
 from lth_core.expansion import DatasetInfo, PlannedLineage, expand, fits, num_validation
 from lth_core.keys import lineage_id, new_search_id, ticket_id, ulid_time
 from lth_core.parts import Resources
-from lth_core.spec import SearchSpec, SpecError
+from lth_core.spec import SearchSpec
 
 MNIST = DatasetInfo(
     name="mnist", digest="ab" * 32, shape=(1, 28, 28), num_classes=10, num_train=60_000, num_test=10_000

@@ -10,7 +10,7 @@ import pytest
 from lth_core import random
 from lth_core.architecture import architecture
 from lth_core.initialisation import glorot_normal
-from lth_core.parts import ModelSpec
+from lth_core.model_spec import ModelSpec
 from lth_core.weights import content_digest
 
 LENET = architecture(ModelSpec(name="lenet_300_100"), (1, 28, 28), 10)

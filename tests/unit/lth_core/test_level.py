@@ -15,7 +15,7 @@ from lth_core.expansion import WINNING_TICKET
 from lth_core.initialisation import glorot_normal
 from lth_core.level import LevelTask, train_level
 from lth_core.masks import full_mask
-from lth_core.parts import ModelSpec
+from lth_core.model_spec import ModelSpec
 from lth_core.pruning import next_mask
 from lth_core.weights import content_digest
 from tests.support.tiny import tiny_data, tiny_lineage

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from lth_core.architecture import TensorSpec, architecture
 from lth_core.masks import full_mask, is_collapsed, kept_per_layer, pack_mask, packed_size_bytes, unpack_mask
-from lth_core.parts import ModelSpec
+from lth_core.model_spec import ModelSpec
 
 LENET = architecture(ModelSpec(name="lenet_300_100"), (1, 28, 28), 10)
 

@@ -10,8 +10,8 @@ from torch.nn import functional as F  # noqa: N812 - the name the field uses
 from lth_core.architecture import architecture
 from lth_core.initialisation import glorot_normal
 from lth_core.masks import full_mask
+from lth_core.model_spec import ModelSpec
 from lth_core.models import FlatNetwork, KeepBits, Network
-from lth_core.parts import ModelSpec
 from lth_core.weights import content_digest
 
 CASES = [

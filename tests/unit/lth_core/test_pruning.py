@@ -12,7 +12,8 @@ from lth_core.architecture import architecture
 from lth_core.counts import COUNT_RULES, num_removed
 from lth_core.initialisation import glorot_normal
 from lth_core.masks import full_mask, kept_per_layer
-from lth_core.parts import ModelSpec, Prune
+from lth_core.model_spec import ModelSpec
+from lth_core.parts import Prune
 from lth_core.pruning import density_ladder, expected_kept, next_mask, prune_by_magnitude, remove_smallest, scopes
 from tests.support.tiny import tiny_lineage
 

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from lth_core.canonical import canonical_json
-from lth_core.spec import SearchSpec, SpecError, Submission
+from lth_core.cells import SpecError
+from lth_core.spec import SearchSpec, Submission
 
 MINIMAL: dict[str, Any] = {"model": {"name": "lenet_300_100"}, "dataset": {"name": "mnist"}}
 

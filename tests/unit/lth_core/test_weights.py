@@ -10,7 +10,7 @@ import pytest
 
 from lth_core.architecture import architecture
 from lth_core.initialisation import glorot_normal
-from lth_core.parts import ModelSpec
+from lth_core.model_spec import ModelSpec
 from lth_core.weights import check_weights, content_digest, from_safetensors, to_safetensors, weights_from_safetensors
 
 TENSORS = architecture(ModelSpec(name="mlp", sizes=(4, 5, 3)), (1, 2, 2), 3)

@@ -17,8 +17,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from lth_core.model_spec import ModelSpec
 from lth_core.models import Network
-from lth_core.parts import ModelSpec
 from workers.export_open_lth import export_open_lth, model_file
 
 LENET = ModelSpec(name="lenet_300_100")
@@ -126,7 +126,7 @@ def test_an_epoch_there_counts_its_last_shorter_batch() -> None:
 
 SCRIPT = """
 import hashlib, numpy as np
-from lth_core.parts import ModelSpec
+from lth_core.model_spec import ModelSpec
 from workers.export_open_lth import export_open_lth
 mask = {"fc1.weight": np.eye(3, 4) > 0, "out.weight": np.eye(2, 3) > 0}
 weights = {"fc1.weight": np.ones((3, 4), np.float32), "fc1.bias": np.zeros(3, np.float32),

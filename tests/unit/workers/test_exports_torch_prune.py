@@ -13,8 +13,8 @@ from torch.nn.utils import prune
 from lth_core.canonical import sha256_hex
 from lth_core.expansion import WINNING_TICKET
 from lth_core.masks import pack_mask, unpack_mask
+from lth_core.model_spec import ModelSpec
 from lth_core.models import Network
-from lth_core.parts import ModelSpec
 from lth_core.weights import weights_from_safetensors
 from tests.support.chains import compute, digits_tensors, small_submission
 from workers.export_torch_prune import export_torch_prune

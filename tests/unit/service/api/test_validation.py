@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lth_core.spec import SpecError
+from lth_core.cells import SpecError
 from service.api.bodies import check_size, parse_submission
 from service.api.errors import ApiError, translate
 from service.api.estimate import estimate, num_steps
