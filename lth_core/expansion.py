@@ -122,7 +122,7 @@ class PlannedLineage:
         return self.spec.prune.levels + 1 - self.first_level
 
     def key_of_level(self, level: int) -> str:
-        """The key under which one of its levels is stored; level 0 lies under the dense key unless a control has its own."""
+        """The key under which a level is stored; level 0 lies under the dense key, unless a control has its own."""
         has_own = self.source_key is not None and self.first_level == 0
         return self.dense_key if level == 0 and not has_own else self.key
 
