@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, get_args
 
+from lth_core.model_spec import ModelSpec
 from lth_core.names import CountRule, Criterion, MethodName, ModelName, TreatmentName
 from lth_core.part import Part
 from lth_core.parts import Budget, Prune, Resources, Rewind, Rule, Scheduler, Train
 from lth_core.spec import SearchSpec
-from lth_core.treatments import Treatment
+from lth_core.treatments import TicketInit, Treatment
 
 MASK_FORMATS = ("packed", "safetensors", "npz", "torch_prune", "open_lth")
 """Forms in which a mask can be downloaded; the last two are made by a worker."""
@@ -25,9 +26,12 @@ SUPPORTED: dict[str, frozenset[str]] = {
     "prune.fraction_of": frozenset({"survivors"}),
     "prune.count_base": frozenset({"in_scope"}),
     "prune.biases": frozenset({"never"}),
+    "prune.layer_densities": frozenset({"uniform", "er", "erk"}),
     "rewind.mode": frozenset({"weights", "lr", "fine_tune"}),
     "rewind.optimizer": frozenset({"fresh", "restore"}),
     "train.optimizer": frozenset({"adam", "sgd"}),
+    "train.schedule": frozenset({"step", "cosine", "constant"}),
+    "train.weight_decay_mode": frozenset({"coupled", "decoupled"}),
     "train.precision": frozenset({"float32"}),
     "scheduler.name": frozenset({"fifo", "asha"}),
 }
@@ -82,4 +86,5 @@ def catalog() -> dict[str, Any]:
     }
     parts = (Train, Prune, Rewind, Rule, Scheduler, Treatment, Budget, Resources)
     schemas = {cls.__name__.lower(): cls.model_json_schema() for cls in parts}
+    schemas |= {"model": ModelSpec.model_json_schema(), "init": TicketInit.model_json_schema()}
     return {"object": "catalog", "choices": choices, "formats": list(MASK_FORMATS), "schemas": schemas}

@@ -36,13 +36,14 @@ class Curves:
     points: list[Point] = field(default_factory=list)
     _best: int | None = None
 
-    def add(self, point: Point) -> bool:
+    def add(self, point: Point, *, counts: bool = True) -> bool:
         """Append an evaluation; True if its validation loss is the lowest after the start so far.
 
-        The evaluation at the start never counts, and of equal losses the first one does.
+        The evaluation at the start never counts, and of equal losses the first one does. Nor does one of a network
+        that is not pruned as far as it will be: its early stop would be another network's.
         """
         self.points.append(point)
-        if len(self.points) == 1:
+        if len(self.points) == 1 or not counts:
             return False
         if self._best is None or point.validation.loss < self.points[self._best].validation.loss:
             self._best = len(self.points) - 1

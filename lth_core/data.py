@@ -1,9 +1,9 @@
-"""Data as tensors that stay where they are: normalisation, the split by seed, and the order of every epoch."""
+"""Data as tensors that stay where they are: normalisation, the split by seed, and the batches of every epoch."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from lth_core import random
+from lth_core.augmentation import Augmentation
 from lth_core.errors import UserError
 from lth_core.expansion import DatasetInfo, num_validation
 from lth_core.normalisation import channel_statistics, normalise
@@ -90,14 +91,51 @@ def split(num_train: int, replicate: int) -> Split:
     return Split(fit=np.sort(order[num:]), validation=np.sort(order[:num]))
 
 
-def epoch_batches(split: Split, replicate: int, epoch: int, batch_size: int) -> npt.NDArray[np.int64]:
+def epoch_batches(
+    split: Split, replicate: int, epoch: int, batch_size: int, purpose: str = "order"
+) -> npt.NDArray[np.int64]:
     """Return the example indices of an epoch, [num_batches, batch_size]; the short last batch is dropped.
 
-    The order depends on replicate and epoch alone: dense network, tickets and controls see equal batches.
+    The order depends on replicate, epoch and purpose alone: dense network, tickets and controls see equal batches.
     """
     num_batches = len(split.fit) // batch_size
-    order = random.permutation(random.seed_key(replicate, "order"), len(split.fit), step=epoch)
+    order = random.permutation(random.seed_key(replicate, purpose), len(split.fit), step=epoch)
     return split.fit[order[: num_batches * batch_size]].reshape(num_batches, batch_size)
+
+
+def batches(
+    data: TensorData,
+    parts: Split,
+    replicate: int,
+    batch_size: int,
+    first_step: int,
+    *,
+    order: str = "order",
+    augmentation: Augmentation | None = None,
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield images and labels of every step from `first_step` on, without end.
+
+    Args:
+        data: The data set.
+        parts: Which of its training examples are fitted.
+        replicate: Whose order it is.
+        batch_size: Examples of one step.
+        first_step: Steps that count as done.
+        order: Purpose of the seed that orders the examples.
+        augmentation: What is done to the images; None leaves them as they are.
+    """
+    per_epoch = len(parts.fit) // batch_size
+    epoch, position = divmod(first_step, per_epoch)
+    while True:
+        examples = epoch_batches(parts, replicate, epoch, batch_size, order)[position:]
+        chosen = torch.from_numpy(examples).to(data.device)
+        drawn = None if augmentation is None else torch.from_numpy(augmentation.draw(epoch, examples)).to(data.device)
+        for i, batch in enumerate(chosen.unbind()):
+            images = data.train_images.index_select(0, batch)
+            if augmentation is not None and drawn is not None:
+                images = augmentation.apply(images, drawn[i])
+            yield images, data.train_labels.index_select(0, batch)
+        epoch, position = epoch + 1, 0
 
 
 def _check(info: DatasetInfo, arrays: Mapping[str, npt.NDArray[Any]]) -> None:

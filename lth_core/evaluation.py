@@ -1,4 +1,4 @@
-"""Loss and accuracy of a network on fixed examples, in fixed batches, without randomness."""
+"""Loss and accuracy of a network on fixed examples, in fixed batches, without randomness and without a trace."""
 
 from __future__ import annotations
 
@@ -25,12 +25,24 @@ class Score:
 def evaluate(network: nn.Module, images: Tensor, labels: Tensor, *, beat: Callable[[], None] | None = None) -> Score:
     """Evaluate a network; every example weighs the same, also in a short last batch.
 
+    The network is in eval mode meanwhile (no dropout, batch norm by its running statistics, which stay as they are)
+    and returns to the mode it was in.
+
     Args:
         network: Module that maps images to logits.
         images: Normalised examples, [N, C, H, W].
         labels: Classes, [N].
         beat: Called after every batch, to show that work goes on.
     """
+    was_training = network.training
+    network.eval()
+    try:
+        return _evaluate(network, images, labels, beat)
+    finally:
+        network.train(was_training)
+
+
+def _evaluate(network: nn.Module, images: Tensor, labels: Tensor, beat: Callable[[], None] | None) -> Score:
     loss_sum, num_correct = 0.0, 0
     for start in range(0, len(labels), EVAL_BATCH_SIZE):
         wanted = labels[start : start + EVAL_BATCH_SIZE]

@@ -13,9 +13,11 @@ from lth_core.cells import SpecError
 from lth_core.keys import dense_key, lineage_key
 from lth_core.model_spec import ModelSpec
 from lth_core.names import FROM_LEVEL_0, MethodName
+from lth_core.origins import check_transfer
 from lth_core.part import Part
 from lth_core.parts import Prune, Resources, Rewind, Train
 from lth_core.spec import SearchSpec, Setting
+from lth_core.targets import refuse_impossible
 from lth_core.treatments import Origin, Treatment
 
 WINNING_TICKET = "winning_ticket"
@@ -162,11 +164,16 @@ def expand(
     return tuple(planned)
 
 
-def fits(spec: SearchSpec, dataset: DatasetInfo) -> tuple[TensorSpec, ...]:
-    """Check that the network and the training fit the data set, and return the network's tensors.
+def fits(spec: SearchSpec, dataset: DatasetInfo, origin: Origin | None = None) -> tuple[TensorSpec, ...]:
+    """Check that network, training and pruning fit the data set, and return the network's tensors.
+
+    Args:
+        spec: The search.
+        dataset: Its data set.
+        origin: The ticket that is transferred; None where it is not resolved yet, or none is.
 
     Raises:
-        SpecError: Naming the field, its bound and its value.
+        SpecError: Naming the field, its bound and its value, and what is possible.
     """
     try:
         tensors = architecture(spec.model, dataset.shape, dataset.num_classes)
@@ -176,8 +183,11 @@ def fits(spec: SearchSpec, dataset: DatasetInfo) -> tuple[TensorSpec, ...]:
     for i, name in enumerate(spec.prune.exclude):
         if name.removesuffix(".weight") not in layers:
             raise SpecError(f"/prune/exclude/{i}", f"must be one of {', '.join(sorted(layers))}, got {name!r}")
+    if origin is not None:
+        check_transfer(spec.model, tensors, dataset, origin)
     num_fit = dataset.num_train - num_validation(dataset.num_train)
     for setting in spec.settings():
+        refuse_impossible(spec.model, tensors, setting.prune, spec.method)
         if setting.train.batch_size > num_fit:
             detail = f"must be <= the {num_fit} training examples of {dataset.name}, got {setting.train.batch_size}"
             raise SpecError("/train/batch_size", detail)

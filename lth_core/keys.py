@@ -40,8 +40,7 @@ def ulid(at: datetime, entropy: bytes) -> str:
         raise ValueError(f"entropy must be 10 bytes, got {len(entropy)}")
     if not 0 <= ms < _MAX_MS:
         raise ValueError(f"time must be >= 0 and < 2**48 ms, got {ms}")
-    number = ms << 80 | int.from_bytes(entropy, "big")
-    return "".join(_CROCKFORD[number >> shift & 31] for shift in range(125, -1, -5))
+    return _crockford(ms << 80 | int.from_bytes(entropy, "big"))
 
 
 def ulid_time(text: str) -> datetime:
@@ -65,6 +64,16 @@ def lineage_id(search_id: str, key: str, accepted_at: datetime) -> str:
 def ticket_id(search_id: str, key: str, level: int, committed_at: datetime) -> str:
     """Return the id of a ticket within a search: the same after every rebuild of the index."""
     return f"tkt_{ulid(committed_at, _entropy(search_id, key, str(level)))}"
+
+
+def upload_id(content_sha256: str) -> str:
+    """Return the id of an uploaded ticket, which its content names: it holds no time."""
+    return f"upl_{_crockford(int(content_sha256[:32], 16))}"
+
+
+def _crockford(number: int) -> str:
+    """Write 128 bits as 26 digits of Crockford's base 32."""
+    return "".join(_CROCKFORD[number >> shift & 31] for shift in range(125, -1, -5))
 
 
 def _entropy(*parts: str) -> bytes:

@@ -15,14 +15,17 @@ from lth_core.errors import NonFiniteError
 from lth_core.expansion import DatasetInfo, DeviceClass, PlannedLineage, expand, fits
 from lth_core.fingerprint import fingerprint
 from lth_core.folder import Folder
+from lth_core.inputs import inputs_of, parent_of
 from lth_core.keys import new_search_id
-from lth_core.level import LevelTask, train_level
+from lth_core.level import LevelTask, task_of, train_level
 from lth_core.manifest import blobs_to_keep, build_manifest, complete_core
-from lth_core.masks import Mask, unpack_mask
-from lth_core.pruning import next_mask
+from lth_core.masks import unpack_mask
 from lth_core.results import search_results
 from lth_core.spec import Submission
-from lth_core.weights import Weights, weights_from_safetensors
+from lth_core.starts import start_document
+from lth_core.transfer import Ticket
+from lth_core.treatments import Origin
+from lth_core.weights import from_safetensors, weights_from_safetensors
 
 TENANT = "local"
 CODE = "lth_core.run"
@@ -39,14 +42,32 @@ class LocalSearch:
         info: The data set.
         data: The same, in memory.
         out: Folder of the record.
+        origin: The ticket that method transfer takes over, and what it is.
+
+    Raises:
+        SpecError: If the specification does not fit the data set or the ticket.
     """
 
-    def __init__(self, submission: Submission, info: DatasetInfo, data: TensorData, out: Path) -> None:
+    def __init__(
+        self,
+        submission: Submission,
+        info: DatasetInfo,
+        data: TensorData,
+        out: Path,
+        origin: tuple[Origin, Ticket] | None = None,
+    ) -> None:
         spec = submission.spec
         device_class: DeviceClass = "cuda" if data.device.type == "cuda" else "cpu"
-        fits(spec, info)
+        found = None if origin is None else origin[0]
+        self._ticket = None if origin is None else origin[1]
+        fits(spec, info, found)
         self.planned = expand(
-            spec, tenant=TENANT, dataset=info, resources=submission.resources, device_class=device_class
+            spec,
+            tenant=TENANT,
+            dataset=info,
+            resources=submission.resources,
+            device_class=device_class,
+            origin=found,
         )
         self._spec = spec
         self._data = data
@@ -87,42 +108,37 @@ class LocalSearch:
         return results
 
     def _level(self, lineage: PlannedLineage, level: int) -> Manifest | None:
-        """Return a level's manifest, computing and committing it if needed; None where the chain has ended."""
+        """Return a level's manifest, computing and committing it if needed; None where the lineage has ended."""
         key = lineage.key_of_level(level)
-        source = self._manifests.get((lineage.source_key or lineage.key, level)) if level else None
-        previous = self._manifests.get((lineage.key_of_level(level - 1), level - 1)) if level else None
-        if lineage.source_key is not None and source is None:
+        places = [(place.key, place.level) for place in inputs_of(lineage, level).values()]
+        parent = parent_of(lineage, level)
+        if any(place not in self._manifests for place in [*places, *([parent] if parent else [])]):
             return None
-        if level and lineage.source_key is None and (previous is None or previous["core"]["collapsed"]):
+        if parent is not None and level > lineage.first_level and self._manifests[parent]["core"]["collapsed"]:
             return None
         manifest = self._folder.manifest(key, level)
         if manifest is None:
-            manifest = self._compute(lineage, level, key, previous, source)
+            manifest = self._compute(lineage, level)
         self._manifests[key, level] = manifest
         return manifest
 
-    def _compute(
-        self,
-        lineage: PlannedLineage,
-        level: int,
-        key: str,
-        previous: Manifest | None,
-        source: Manifest | None,
-    ) -> Manifest:
+    def _compute(self, lineage: PlannedLineage, level: int) -> Manifest:
         started_at = _now()
         spec = lineage.spec
-        mask, rewind = (None, None) if level == 0 else (self._mask(lineage, level, source), self._rewind(lineage))
-        result = train_level(LevelTask(spec, level, mask, rewind), self._data)
+        result = train_level(self._task(lineage, level), self._data)
+        parent = parent_of(lineage, level)
+        takes_mask = lineage.source_key is not None and level > 0
         core = complete_core(
             result.core,
-            key=key,
-            parent=None if previous is None else previous["core_sha256"],
-            mask_from=None if lineage.source_key is None or source is None else source["core_sha256"],
+            key=lineage.key_of_level(level),
+            parent=None if parent is None else self._manifests[parent]["core_sha256"],
+            mask_from=self._manifests[str(lineage.source_key), level]["core_sha256"] if takes_mask else None,
         )
         stored = {name: self._folder.put_blob(blob) for name, blob in blobs_to_keep(result, spec).items()}
         manifest = build_manifest(
             core,
             stored,
+            start=start_document(spec, level),
             epoch=0,
             attempt=1,
             search=self.id,
@@ -134,21 +150,19 @@ class LocalSearch:
         self._folder.put_manifest(manifest)
         return manifest
 
-    def _mask(self, lineage: PlannedLineage, level: int, source: Manifest | None) -> Mask:
-        """Return the ticket's mask at a level, from what is committed."""
+    def _task(self, lineage: PlannedLineage, level: int) -> LevelTask:
+        """Return what a level starts from, out of the blobs that are committed."""
         tensors = lineage.spec.tensors()
-        if source is not None and lineage.source_key is not None:
-            return unpack_mask(self._folder.blob(source["stored"]["mask"]), tensors)
-        if level == 1:
-            dense = self._manifests[lineage.dense_key, 0]
-            final = weights_from_safetensors(self._folder.blob(dense["stored"]["final"]), tensors)
-            return next_mask(lineage.spec, None, final)
-        before = self._manifests[lineage.key, level - 1]
-        return unpack_mask(self._folder.blob(before["stored"]["next_mask"]), tensors)
-
-    def _rewind(self, lineage: PlannedLineage) -> Weights:
-        dense = self._manifests[lineage.dense_key, 0]
-        return weights_from_safetensors(self._folder.blob(dense["stored"]["rewind"]), lineage.spec.tensors())
+        given: dict[str, Any] = {}
+        for name, place in inputs_of(lineage, level).items():
+            blob = self._folder.blob(self._manifests[place.key, place.level]["stored"][place.blob])
+            if name == "mask":
+                given[name] = unpack_mask(blob, tensors)
+            elif name == "optimizer":
+                given[name] = from_safetensors(blob)
+            else:
+                given[name] = weights_from_safetensors(blob, tensors)
+        return task_of(lineage.spec, level, **given, origin=self._ticket)
 
 
 def _now() -> str:

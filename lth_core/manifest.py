@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from lth_core import random
 from lth_core.canonical import FORMAT, NUMERICS, digest_of, sha256_hex
-from lth_core.controls import purpose
 from lth_core.expansion import WINNING_TICKET, LineageSpec
 from lth_core.masks import Mask, is_collapsed, kept_per_layer, pack_mask
-from lth_core.weights import Weights, content_digest, to_safetensors
+from lth_core.starts import level_label
+from lth_core.streams import purpose, streams_of
+from lth_core.treatments import Treatment
+from lth_core.weights import Array, Weights, content_digest, to_safetensors
 
 if TYPE_CHECKING:
     from lth_core.curves import Curves
@@ -21,11 +23,11 @@ MASK_MEDIA_TYPE = "application/vnd.lth.mask"
 WEIGHTS_MEDIA_TYPE = "application/x-safetensors"
 CURVES_MEDIA_TYPE = "application/jsonl"
 
-BlobName = Literal["mask", "next_mask", "rewind", "final", "curves"]
+BlobName = Literal["mask", "next_mask", "rewind", "final", "optimizer", "curves"]
 _KEPT: dict[str, tuple[BlobName, ...]] = {
     "masks": ("mask", "next_mask", "curves"),
     "tickets": ("mask", "next_mask", "rewind", "curves"),
-    "all": ("mask", "next_mask", "rewind", "final", "curves"),
+    "all": ("mask", "next_mask", "rewind", "final", "optimizer", "curves"),
 }
 
 
@@ -58,10 +60,13 @@ def level_core(
     curves: Curves,
     normalisation: dict[str, list[float]],
     validation_sha256: str,
+    optimizer: Mapping[str, Array] | None = None,
 ) -> dict[str, Any]:
     """Return the core of a level's manifest, without `key`, `parent` and `mask_from`: equal bits, equal core.
 
-    Nothing in it depends on what is kept, on how far the chain is meant to go, or on the search around it.
+    Nothing in it depends on what is kept, on how far the chain is meant to go, or on the search around it. `label`
+    stands in it only where the level's output is a trained network and no ticket, and the digest `optimizer` only
+    where the dense network's optimizer state was recorded.
     """
     tensors = lineage.tensors()
     kept = kept_per_layer(mask)
@@ -71,7 +76,10 @@ def level_core(
         if t.prunable
     ]
     num_kept, num_prunable = sum(kept.values()), sum(t.size for t in tensors if t.prunable)
+    trained = {"label": "trained"} if level_label(lineage, level) == "trained" else {}
+    recorded = {} if optimizer is None else {"optimizer": content_digest(optimizer)}
     return {
+        **trained,
         "level": level,
         "treatment": lineage.treatment,
         "replicate": lineage.replicate,
@@ -88,6 +96,7 @@ def level_core(
             "rewind": content_digest(rewind),
             "final": content_digest(final),
             "curves": sha256_hex(curves.to_jsonl()),
+            **recorded,
         },
         "metrics": _metrics(curves, lineage),
         "rewind_step": lineage.rewind.step,
@@ -113,15 +122,17 @@ def complete_core(core: Mapping[str, Any], *, key: str, parent: str | None, mask
     Args:
         core: `LevelResult.core`.
         key: Key under which the level lies: the dense key at level 0, the lineage's key above.
-        parent: `core_digest` of the previous level; at level 1 that of the dense level, at level 0 None.
-        mask_from: For a control, `core_digest` of the ticket's level it took its mask from; else None.
+        parent: `core_digest` of the previous level; at level 1 that of the dense level, unless a control has a level
+            0 of its own, whose parent the dense level is; None for the dense level itself.
+        mask_from: For a control above level 0, `core_digest` of the ticket's level it took its mask from; else None.
 
     Raises:
         ValueError: If parent or mask_from are there where they must not be, or missing where they must.
     """
-    if (parent is None) != (core["level"] == 0):
+    is_control = core["treatment"] != WINNING_TICKET
+    if (parent is None) != (core["level"] == 0 and not is_control):
         raise ValueError(f"level {core['level']} has a parent exactly if it is not level 0, got {parent!r}")
-    if (mask_from is None) != (core["treatment"] == WINNING_TICKET):
+    if (mask_from is None) != (core["level"] == 0 or not is_control):
         raise ValueError(f"{core['treatment']} takes its mask from a ticket exactly if it is a control")
     return {**core, "key": key, "parent": parent, "mask_from": mask_from}
 
@@ -132,10 +143,14 @@ def core_digest(core: Mapping[str, Any]) -> str:
 
 
 def blobs_to_keep(result: LevelResult, lineage: LineageSpec) -> dict[str, Blob]:
-    """Return the blobs of a level that `lineage.keep` asks for; level 0 always keeps its weights."""
-    level = result.core["level"]
-    names = _KEPT["all" if level == 0 else lineage.keep]
-    return {name: blob for name in names if (blob := _blob(result, lineage, name)) is not None}
+    """Return the blobs of a level that `lineage.keep` asks for, and those that later levels start from.
+
+    Level 0 always keeps its weights, and a chain whose levels start from trained weights keeps those of every level.
+    """
+    names = set(_KEPT["all" if result.core["level"] == 0 else lineage.keep])
+    if lineage.carries_weights:
+        names.add("final")
+    return {name: blob for name in _KEPT["all"] if name in names and (blob := _blob(result, lineage, name)) is not None}
 
 
 def final_blob(result: LevelResult) -> Blob:
@@ -147,6 +162,7 @@ def build_manifest(
     core: Mapping[str, Any],
     stored: Mapping[str, Mapping[str, Any]],
     *,
+    start: Mapping[str, Any],
     epoch: int,
     attempt: int,
     search: str,
@@ -161,6 +177,7 @@ def build_manifest(
     Args:
         core: From `complete_core`.
         stored: References of the blobs that were stored, by name.
+        start: Where the training started, from `lth_core.starts`.
         epoch: Fencing token of the leader under which the level was computed.
         attempt: Which try of the lineage it was, from 1.
         search: The search that computed it first.
@@ -175,6 +192,7 @@ def build_manifest(
         "core": dict(core),
         "core_sha256": core_digest(core),
         "stored": {name: dict(reference) for name, reference in stored.items()},
+        "start": dict(start),
         "epoch": epoch,
         "attempt": attempt,
         "search": search,
@@ -190,8 +208,8 @@ def build_manifest(
 def lineage_document(lineage: LineageSpec, level: int) -> dict[str, Any]:
     """Return a lineage as a manifest records it: defaults left out, and only what entered this level's bits.
 
-    Never `levels` and `keep`; at level 0 neither pruning nor treatment, which share the dense network. Threads
-    stand in it on a CPU only, where they change the bits.
+    Never `levels` and `keep`; at the dense level 0 neither pruning nor treatment, which share the dense network.
+    Threads stand in it on a CPU only, where they change the bits.
     """
     document: dict[str, Any] = {
         "model": lineage.model.canonical(),
@@ -201,17 +219,21 @@ def lineage_document(lineage: LineageSpec, level: int) -> dict[str, Any]:
         "num_classes": lineage.num_classes,
         "train": lineage.train.canonical(),
         "prune": {},
-        "rewind": {"step": lineage.rewind.step} if lineage.rewind.step else {},
+        "rewind": lineage.recorded_point(),
         "replicate": lineage.replicate,
         "device_class": lineage.device_class,
     }
     if lineage.device_class == "cpu":
         document["threads"] = lineage.threads
-    if level:
+    if lineage.origin is not None:
+        document["origin"] = lineage.origin.canonical()
+    if level or lineage.treatment != WINNING_TICKET:
         prune = lineage.prune.canonical()
         prune.pop("levels", None)
         document.update(prune=prune, rewind=lineage.rewind.canonical())
         document.update(treatment=lineage.treatment, repeat=lineage.repeat)
+        if lineage.method != "imp":
+            document["method"] = lineage.method
     return document
 
 
@@ -229,6 +251,8 @@ def _blob(result: LevelResult, lineage: LineageSpec, name: BlobName) -> Blob | N
         return Blob(result.curves, CURVES_MEDIA_TYPE)
     if name == "rewind" or name == "final":
         return Blob(to_safetensors(result.rewind if name == "rewind" else result.final), WEIGHTS_MEDIA_TYPE)
+    if name == "optimizer":
+        return None if result.optimizer is None else Blob(to_safetensors(result.optimizer), WEIGHTS_MEDIA_TYPE)
     mask = result.mask if name == "mask" else result.next_mask
     return None if mask is None else Blob(pack_mask(mask, lineage.tensors()), MASK_MEDIA_TYPE)
 
@@ -259,9 +283,23 @@ def _metrics(curves: Curves, lineage: LineageSpec) -> dict[str, Any]:
     }
 
 
+_DRAWS_NOTHING = frozenset({"signed_constant", "invert_scores", "magnitude_at_init", "frozen", "reset", "reordered"})
+"""Treatments without a random stream of their own; `reordered` has others for order and augmentation."""
+
+
 def _seeds(lineage: LineageSpec, level: int) -> dict[str, str]:
     """Return the 64-bit seeds that entered a level, as 16 hexadecimal digits each."""
-    purposes = {name: name for name in ("init", "split", "order")}
-    if level and lineage.treatment != WINNING_TICKET:
+    streams = streams_of(lineage)
+    purposes = {"init": "init", "split": "split", "order": streams.order}
+    if lineage.train.flip or lineage.train.crop_padding:
+        purposes["augment"] = streams.augment
+    if lineage.model.dropout or lineage.model.arch is not None:
+        purposes["dropout"] = "dropout"
+    is_control = lineage.treatment != WINNING_TICKET
+    if level and is_control and Treatment.of_label(lineage.treatment).name not in _DRAWS_NOTHING:
         purposes["control"] = purpose(lineage)
+    if level and lineage.method == "random_at_init":
+        purposes["method"] = "random_at_init"
+    if level and lineage.prune.criterion == "random" and lineage.method in ("imp", "one_shot"):
+        purposes["criterion"] = "criterion"
     return {name: f"{random.seed_key(lineage.replicate, stream):016x}" for name, stream in purposes.items()}

@@ -5,13 +5,20 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from lth_core.names import ModelName
 from lth_core.part import FractionOrZero, Part
 
 RESNET_WIDTH = 16
 _WIDE_RESNET = re.compile(r"(resnet_(?:20|32|44|56|110))_([1-9][0-9]{0,3})")
+
+
+def _allow_widths(schema: dict[str, Any]) -> None:
+    """Say in the JSON Schema that a width may stand in the name."""
+    name = schema["properties"]["name"]
+    wide = {"type": "string", "pattern": f"^{_WIDE_RESNET.pattern}$"}
+    schema["properties"]["name"] = {"title": name.pop("title"), "anyOf": [name, wide]}
 
 
 class ModelSpec(Part):
@@ -23,6 +30,8 @@ class ModelSpec(Part):
     training. `stem` belongs to `resnet_18` and `resnet_50`. `arch` belongs to `torchvision`: a classification model
     by torchvision's name.
     """
+
+    model_config = ConfigDict(json_schema_extra=_allow_widths)
 
     name: ModelName
     sizes: Annotated[

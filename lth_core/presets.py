@@ -1,74 +1,69 @@
-"""Whole submissions by name: the demo on digits, and the paper's recipes for its networks."""
+"""Whole submissions by name: the demo on digits, and the recipes of the literature."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from lth_core.model_spec import ModelSpec
-from lth_core.parts import DatasetSpec, Prune, Rule, Train
-from lth_core.spec import SearchSpec, Submission
-from lth_core.treatments import Treatment
+from lth_core.recipes import at_init, conv, deep, lenet, lenet_sweeps, rewinding
+from lth_core.spec import Submission
 
+RECIPES: tuple[Callable[[], Submission], ...] = (
+    lenet.lenet_digits,
+    lenet.lenet_mnist,
+    conv.conv2_cifar10,
+    conv.conv4_cifar10,
+    conv.conv6_cifar10,
+    deep.resnet20_cifar10_warmup,
+    deep.resnet20_cifar10_low,
+    deep.resnet20_cifar10_high,
+    deep.vgg19_cifar10_warmup,
+    deep.vgg19_cifar10_low,
+    deep.vgg19_cifar10_high,
+    conv.conv2_cifar10_dropout,
+    conv.conv4_cifar10_dropout,
+    conv.conv6_cifar10_dropout,
+    lenet_sweeps.lenet_mnist_one_shot,
+    lenet_sweeps.lenet_mnist_continued,
+    lenet_sweeps.lenet_mnist_random_sparse,
+    lenet_sweeps.lenet_mnist_reuse,
+    lenet_sweeps.lenet_mnist_magnitude_at_init,
+    lenet_sweeps.lenet_mnist_noise,
+    lenet_sweeps.lenet_mnist_adam_rates,
+    lenet_sweeps.lenet_mnist_sgd_rates,
+    lenet_sweeps.lenet_mnist_fraction_10,
+    lenet_sweeps.lenet_mnist_fraction_20,
+    lenet_sweeps.lenet_mnist_fraction_40,
+    lenet_sweeps.lenet_mnist_fraction_60,
+    lenet_sweeps.lenet_mnist_hidden_50_17,
+    lenet_sweeps.lenet_mnist_hidden_100_34,
+    lenet_sweeps.lenet_mnist_hidden_200_67,
+    lenet_sweeps.lenet_mnist_hidden_500_167,
+    lenet_sweeps.lenet_mnist_hidden_900_300,
+    conv.conv2_cifar10_conv_only,
+    conv.conv4_cifar10_conv_only,
+    conv.conv6_cifar10_conv_only,
+    conv.conv2_cifar10_fc_only,
+    conv.conv4_cifar10_fc_only,
+    conv.conv6_cifar10_fc_only,
+    deep.resnet20_cifar10_layerwise,
+    deep.vgg19_cifar10_layerwise,
+    deep.resnet20_cifar10_warmup_lengths,
+    rewinding.resnet20_cifar10_rewind,
+    rewinding.vgg16_cifar10_rewind,
+    rewinding.resnet20_cifar10_lr_rewind,
+    rewinding.vgg16_cifar10_lr_rewind,
+    rewinding.resnet20_cifar10_fine_tune,
+    rewinding.vgg16_cifar10_fine_tune,
+    rewinding.resnet20_cifar10_gradual,
+    at_init.resnet20_cifar10_snip,
+    at_init.resnet20_cifar10_grasp,
+    at_init.resnet20_cifar10_synflow,
+    at_init.resnet20_cifar10_magnitude_at_init,
+    at_init.resnet20_cifar10_random_erk,
+    at_init.vgg16_cifar10_snip,
+    at_init.vgg16_cifar10_grasp,
+    at_init.vgg16_cifar10_synflow,
+)
 
-def lenet_digits() -> Submission:
-    """The demo: LeNet-300-100 on scikit-learn's 1,797 digits, small enough for a laptop's minute.
-
-    The test set has 360 images, so the margin of the verdicts is 1 percentage point.
-    """
-    spec = SearchSpec(
-        model=ModelSpec(name="lenet_300_100"),
-        dataset=DatasetSpec(name="digits"),
-        train=Train(steps=400, eval_every=20),
-        prune=Prune(levels=8),
-        replicates=(0, 1, 2),
-        treatments=(Treatment(name="random_reinit"), Treatment(name="shuffled_mask")),
-        rule=Rule(margin=0.01),
-    )
-    return Submission(name="lenet-digits", spec=spec)
-
-
-def lenet_mnist() -> Submission:
-    """LeNet-300-100 on MNIST as in Frankle & Carbin 2019, figure 2 and section 2."""
-    spec = SearchSpec(
-        model=ModelSpec(name="lenet_300_100"),
-        dataset=DatasetSpec(name="mnist"),
-        train=Train(optimizer="adam", lr=0.0012, batch_size=60, steps=50_000, eval_every=100),
-        prune=Prune(fraction=0.2, output_fraction=0.1, levels=20),
-        replicates=(0, 1, 2, 3, 4),
-    )
-    return Submission(name="lenet-mnist", spec=spec)
-
-
-def conv2_cifar10() -> Submission:
-    """Conv-2 on CIFAR-10 as in Frankle & Carbin 2019, figure 2 and section 3."""
-    return _conv("conv_2", lr=0.0002, steps=20_000, conv_fraction=0.1)
-
-
-def conv4_cifar10() -> Submission:
-    """Conv-4 on CIFAR-10 as in Frankle & Carbin 2019, figure 2 and section 3."""
-    return _conv("conv_4", lr=0.0003, steps=25_000, conv_fraction=0.1)
-
-
-def conv6_cifar10() -> Submission:
-    """Conv-6 on CIFAR-10 as in Frankle & Carbin 2019, figure 2 and section 3."""
-    return _conv("conv_6", lr=0.0003, steps=30_000, conv_fraction=0.15)
-
-
-def _conv(model: str, *, lr: float, steps: int, conv_fraction: float) -> Submission:
-    spec = SearchSpec(
-        model=ModelSpec.model_validate({"name": model}),
-        dataset=DatasetSpec(name="cifar10"),
-        train=Train(optimizer="adam", lr=lr, batch_size=60, steps=steps, eval_every=100),
-        prune=Prune(fraction=0.2, conv_fraction=conv_fraction, output_fraction=0.1, levels=20),
-        replicates=(0, 1, 2, 3, 4),
-    )
-    return Submission(name=f"{model.replace('_', '')}-cifar10", spec=spec)
-
-
-PRESETS: dict[str, Callable[[], Submission]] = {
-    "lenet-digits": lenet_digits,
-    "lenet-mnist": lenet_mnist,
-    "conv2-cifar10": conv2_cifar10,
-    "conv4-cifar10": conv4_cifar10,
-    "conv6-cifar10": conv6_cifar10,
-}
+PRESETS: dict[str, Callable[[], Submission]] = {recipe.__name__.replace("_", "-"): recipe for recipe in RECIPES}
+"""Every recipe by its name, which is the submission's too."""

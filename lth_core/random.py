@@ -99,6 +99,12 @@ def randint(key: int, num: int, bound: int, *, step: int = 0, tensor: int = 0) -
     return np.asarray(first * np.uint64(bound) >> _HALF).astype(np.int64)
 
 
+def uniforms(key: int, num: int, *, step: int = 0, tensor: int = 0) -> npt.NDArray[np.float32]:
+    """Return `num` numbers uniform in the open interval (0, 1), exact in float32: 23 bits of the first word."""
+    first = words(key, num, step=step, tensor=tensor)[:, 0] >> np.uint32(9)
+    return (first.astype(np.float32) + np.float32(0.5)) * np.float32(2.0**-23)
+
+
 def normals(key: int, num: int, *, scale: float = 1.0, step: int = 0, tensor: int = 0) -> npt.NDArray[np.float32]:
     """Return `num` normal deviates with standard deviation `scale`, by Box-Muller in float64, rounded to float32.
 

@@ -1,6 +1,7 @@
 """A whole search in one process, without services: `python -m lth_core.run SPEC.json --out DIR [--data FILE.npz]`.
 
-The folder gets the artefacts of the service under the same keys; what is committed there is not computed again.
+The folder gets the artefacts of the service under the same keys; what is committed there is not computed again. A
+ticket of any such folder is transferred by naming its manifest: `--init DIR/lineages/local/KEY/L003.json`.
 """
 
 from __future__ import annotations
@@ -18,8 +19,12 @@ from lth_core.catalog import unsupported
 from lth_core.data import ARRAY_NAMES, load
 from lth_core.errors import UserError
 from lth_core.expansion import DatasetInfo, PlannedLineage
+from lth_core.folder import Folder
 from lth_core.local_search import LocalSearch, Manifest
+from lth_core.manifest import lineage_of
 from lth_core.spec import Submission
+from lth_core.transfer import Ticket, read_ticket
+from lth_core.treatments import Origin
 from lth_core.weights import Array, content_digest
 
 
@@ -75,12 +80,40 @@ def describe(name: str, arrays: Mapping[str, Array]) -> DatasetInfo:
     )
 
 
+def read_origin(path: Path) -> tuple[Origin, Ticket]:
+    """Read a committed ticket and what it is, from its manifest and the blobs of the same folder.
+
+    Raises:
+        UserError: If its rewind weights were not kept.
+        ValueError: If it is no manifest of a folder, or a blob is damaged.
+        OSError: If a file is missing.
+    """
+    manifest = json.loads(path.read_bytes())
+    stored = manifest["stored"] if isinstance(manifest, dict) and "core" in manifest else None
+    if stored is None or len(path.resolve().parents) < 4:
+        raise UserError(f"--init must name the manifest of a committed level, got {path}")
+    if "rewind" not in stored:
+        raise UserError(f"the rewind weights of {path} were not kept (spec.keep: tickets keeps them)")
+    lineage = lineage_of(manifest["core"])
+    origin = Origin(
+        mask_sha256=stored["mask"]["sha256"],
+        rewind_sha256=stored["rewind"]["sha256"],
+        model=lineage.model,
+        in_shape=lineage.in_shape,
+        num_classes=lineage.num_classes,
+    )
+    root, tenant = path.resolve().parents[3], path.resolve().parents[1].name
+    folder = Folder(root, tenant)
+    return origin, read_ticket(origin, folder.blob(stored["mask"]), folder.blob(stored["rewind"]))
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status: 0 done, 1 a lineage diverged, 2 wrong input."""
     parser = argparse.ArgumentParser(prog="python -m lth_core.run", description=__doc__)
     parser.add_argument("spec", type=Path, help="body of a POST, or the specification alone")
     parser.add_argument("--out", type=Path, required=True, help="folder of the record")
     parser.add_argument("--data", type=Path, help="npz with train_images, train_labels, test_images, test_labels")
+    parser.add_argument("--init", type=Path, help="manifest of the level whose ticket is transferred")
     args = parser.parse_args(argv)
     try:
         submission = read_submission(args.spec)
@@ -89,7 +122,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise UserError(f"dataset {name} needs --data FILE.npz; only digits comes along")
         arrays = digits_arrays() if args.data is None else read_arrays(args.data)
         info = describe(name, arrays)
-        search = LocalSearch(submission, info, load(info, arrays, device=_device(submission)), args.out)
+        if (args.init is None) == (submission.spec.method == "transfer"):
+            raise UserError("--init names the ticket that method transfer takes over, and belongs to it alone")
+        origin = None if args.init is None else read_origin(args.init)
+        search = LocalSearch(submission, info, load(info, arrays, device=_device(submission)), args.out, origin)
     except (ValueError, OSError) as error:
         sys.stderr.write(f"{error}\n")
         return 2

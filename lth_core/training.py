@@ -1,30 +1,35 @@
-"""Training of one network under one mask: always to the end, evaluated on the way, the test set left alone.
+"""Training of one network under one mask: always to the end, the same bits for the same start, mask and streams.
 
-Validation is measured at the start, every `eval_every` steps and at the end; the test set at the start, at the
-step of the lowest validation loss and at the end only, unless the whole test curve is asked for.
+What leaves a weight under a mask stays away from it: pruned positions are zero (or held at their start value) in the
+weights after every update, and zero in the gradient and in the optimizer's state.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - the name the field uses
 
-from lth_core.curves import Curves, Point
-from lth_core.data import Split, TensorData, epoch_batches, split
+from lth_core import random
+from lth_core.augmentation import Augmentation, fill_values
+from lth_core.curves import Curves
+from lth_core.data import TensorData, batches, split
 from lth_core.errors import NonFiniteError
-from lth_core.evaluation import Score, evaluate
 from lth_core.expansion import LineageSpec
+from lth_core.gradual import Tightening
 from lth_core.masks import Mask
+from lth_core.measuring import Judge, Window
 from lth_core.models import FlatNetwork, KeepBits
-from lth_core.optimizers import build_optimizer
+from lth_core.optimizers import Optimizer, OptimizerState, build_optimizer, load_state, moments, read_state
 from lth_core.pulse import Pulse
 from lth_core.schedules import learning_rate
+from lth_core.streams import Streams
 from lth_core.weights import Weights
+
+DEFAULT_STREAMS = Streams()
 
 
 @dataclass(frozen=True)
@@ -32,11 +37,13 @@ class Trained:
     """What one training leaves behind.
 
     Attributes:
-        start: Weights as the first step found them.
+        start: Weights as the first step found them, before anything tightened.
         recorded: Weights after `record_at` updates, None if that step was not asked for.
         final: Weights after the last update.
         curves: Every evaluation, the test columns filled where the test set was read.
         validation_sha256: Digest of the validation indices.
+        recorded_optimizer: The optimizer's state after `record_at` updates, None if it was not asked for.
+        mask: What was kept at the end; None for the dense network.
     """
 
     start: Weights
@@ -44,6 +51,8 @@ class Trained:
     final: Weights
     curves: Curves
     validation_sha256: str
+    recorded_optimizer: OptimizerState | None = None
+    mask: Mask | None = None
 
 
 def train(
@@ -55,151 +64,154 @@ def train(
     first_step: int,
     record_at: int | None,
     pulse: Pulse,
+    held: bool = False,
+    tightening: Tightening | None = None,
+    optimizer_state: OptimizerState | None = None,
+    record_optimizer: bool = False,
+    rate: Callable[[int], float] | None = None,
+    streams: Streams = DEFAULT_STREAMS,
 ) -> Trained:
-    """Train from `start` under a mask, from step `first_step` to the last, with fresh optimizer state.
+    """Train from `start` under a mask, from step `first_step` to the last.
 
-    Steps are absolute: the schedule and the order of the data are those of a training that began at step 0.
+    Steps are absolute: the schedule and the order of the data are those of a training that began at step 0, and so
+    are augmentation and dropout. Label smoothing enters the loss that is minimised, never one that judges. Batch norm
+    learns its statistics from training batches and is judged by them.
 
     Args:
         lineage: Network, recipe and replicate.
         data: The data set, on the device that trains.
-        start: Weights before the first step; pruned entries are set to zero here.
+        start: Weights and buffers before the first step; pruned entries are set to zero here, unless they are held.
         mask: What is kept; None trains the dense network.
         first_step: Updates that count as done.
         record_at: Step whose weights are wanted beside the final ones.
         pulse: Hears of every step, and may end the training.
+        held: Leave pruned entries at their start value instead of zero, without gradient, decay or momentum.
+        tightening: Prunes further while training; early stop then looks only at the network that is pruned to its end.
+        optimizer_state: What the optimizer remembers at the first step, pruned entries set to zero here; None begins
+            afresh.
+        record_optimizer: Whether the optimizer's state at `record_at` is wanted too.
+        rate: Learning rate of a step, instead of the recipe's schedule.
+        streams: Purposes of the seeds that order and augment the data.
 
     Raises:
         NonFiniteError: If a loss or a weight is not finite.
         LevelCancelled: If the caller asked to stop.
+        ValueError: If weights, mask or the optimizer's state do not fit the network, or a training that tightens is
+            asked to hold pruned entries.
     """
+    if held and tightening is not None:
+        raise ValueError("tightening must be None where pruned entries are held")
     recipe = lineage.train
-    net = FlatNetwork(lineage.model, lineage.in_shape, lineage.num_classes, data.device)
-    keep = None if mask is None else KeepBits(mask, net.tensors, data.device)
+    rate = rate or (lambda step: learning_rate(recipe, step))
+    net = FlatNetwork(
+        lineage.model,
+        lineage.in_shape,
+        lineage.num_classes,
+        data.device,
+        dropout_key=random.seed_key(lineage.replicate, "dropout"),
+    )
     net.load(start)
-    if keep is not None:
-        keep.apply_(net.vector)
-    began = net.read()
     optimizer = build_optimizer(recipe, net.vector)
+    if optimizer_state is not None:
+        load_state(optimizer, optimizer_state)
+    keep = _Keep(net, optimizer, mask, held)
+    began = net.read()
+    if tightening is not None and tightening.is_due(first_step):
+        keep = keep.tighter(tightening.mask_after(first_step, keep.mask, began))
     parts = split(data.info.num_train, lineage.replicate)
-    judge = _Judge(lineage, data, net, parts, pulse)
-    judge.look(first_step, learning_rate(recipe, first_step), train=None)
+    judge = Judge(lineage, data, net, parts, pulse)
+    judge.look(first_step, rate(first_step), train=None)
     recorded = began if record_at == first_step else None
+    recorded_optimizer = read_state(optimizer) if record_optimizer and record_at == first_step else None
     gradient = torch.empty_like(net.vector)
     one = torch.ones((), device=data.device)
-    window = _Window()
+    window = Window()
 
-    examples = batches(data, parts, lineage.replicate, recipe.batch_size, first_step)
+    examples = batches(
+        data,
+        parts,
+        lineage.replicate,
+        recipe.batch_size,
+        first_step,
+        order=streams.order,
+        augmentation=_augmentation(lineage, data, streams),
+    )
     for step, (images, labels) in zip(range(first_step, recipe.steps), examples, strict=False):
+        net.at_step(step)
         logits = net.network(images)
-        loss = F.cross_entropy(logits, labels)
+        loss = F.cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing)
         gradients = torch.autograd.grad(loss, net.parameters, one)
         torch.cat([part.reshape(-1) for part in gradients], out=gradient)
-        if keep is not None:
-            keep.apply_(gradient)
-        rate = learning_rate(recipe, step)
-        optimizer.step(gradient, rate)
-        if keep is not None:
-            keep.apply_(net.vector)
+        keep.mask_gradient(gradient)
+        lr = rate(step)
+        optimizer.step(gradient, lr)
+        keep.mask_weights()
         window.add(loss, logits, labels)
         done = step + 1
         pulse.beat(done)
+        if tightening is not None and tightening.is_due(done):
+            keep = keep.tighter(tightening.mask_after(done, keep.mask, net.read()))
         if done == record_at:
             recorded = net.read()
+            recorded_optimizer = read_state(optimizer) if record_optimizer else None
         if done % recipe.eval_every == 0 or done == recipe.steps:
-            judge.look(done, rate, train=window.take(done))
+            settled = tightening is None or done >= tightening.end_step
+            judge.look(done, lr, train=window.take(done), counts=settled)
 
     if not bool(torch.isfinite(net.vector).all()):
         raise NonFiniteError(recipe.steps, "weight")
     final = net.read()
     judge.read_test_set()
-    return Trained(began, recorded, final, judge.curves, parts.validation_sha256)
+    return Trained(began, recorded, final, judge.curves, parts.validation_sha256, recorded_optimizer, keep.mask)
 
 
-def batches(
-    data: TensorData, parts: Split, replicate: int, batch_size: int, first_step: int
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield images and labels of every step from `first_step` on, without end."""
-    per_epoch = len(parts.fit) // batch_size
-    epoch, position = divmod(first_step, per_epoch)
-    while True:
-        order = torch.from_numpy(epoch_batches(parts, replicate, epoch, batch_size)).to(data.device)
-        for chosen in order[position:].unbind():
-            yield data.train_images.index_select(0, chosen), data.train_labels.index_select(0, chosen)
-        epoch, position = epoch + 1, 0
+def _augmentation(lineage: LineageSpec, data: TensorData, streams: Streams) -> Augmentation | None:
+    recipe = lineage.train
+    if not recipe.flip and not recipe.crop_padding:
+        return None
+    key = random.seed_key(lineage.replicate, streams.augment)
+    return Augmentation(recipe.flip, recipe.crop_padding, key, fill_values(data.normalisation))
 
 
-class _Window:
-    """Loss and accuracy of the training batches since the last evaluation, read from the device once in a while."""
+class _Keep:
+    """A mask at work: applied to the weights as they begin, then to every gradient and after every update.
 
-    MAX_PENDING = 500
+    Making one sets pruned entries of the weights to zero (or holds them) and of the optimizer's state to zero.
+    """
 
-    def __init__(self) -> None:
-        self._pending: list[tuple[Tensor, Tensor, Tensor]] = []
-        self._loss = 0.0
-        self._num_steps = self._num_correct = self._num_examples = 0
-
-    def add(self, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
-        self._pending.append((loss.detach(), logits.detach(), labels))
-        if len(self._pending) == self.MAX_PENDING:
-            self._settle()
-
-    def take(self, step: int) -> Score:
-        """Return the means and begin anew."""
-        self._settle()
-        score = Score(self._loss / self._num_steps, self._num_correct / self._num_examples)
-        if not math.isfinite(score.loss):
-            raise NonFiniteError(step, "training loss")
-        self._loss = 0.0
-        self._num_steps = self._num_correct = self._num_examples = 0
-        return score
-
-    def _settle(self) -> None:
-        if not self._pending:
+    def __init__(self, net: FlatNetwork, optimizer: Optimizer, mask: Mask | None, held: bool) -> None:
+        self.mask = mask
+        self._net, self._optimizer = net, optimizer
+        self._bits = None if mask is None else KeepBits(mask, net.tensors, net.vector.device)
+        self._held: Tensor | None = None
+        if self._bits is None:
             return
-        losses, logits, labels = zip(*self._pending, strict=True)
-        wanted = torch.cat(labels)
-        self._loss += float(torch.stack(losses).sum(dtype=torch.float64))
-        self._num_correct += int((torch.cat(logits).argmax(1) == wanted).sum())
-        self._num_steps += len(losses)
-        self._num_examples += len(wanted)
-        self._pending.clear()
+        if held:
+            kept = net.vector.clone()
+            self._bits.apply_(kept)
+            self._held = net.vector.view(torch.int32) ^ kept.view(torch.int32)  # the float bits of what is held, else 0
+        self.mask_weights()
+        self._forget()
 
+    def mask_gradient(self, gradient: Tensor) -> None:
+        """Set pruned entries of a gradient to zero."""
+        if self._bits is not None:
+            self._bits.apply_(gradient)
 
-class _Judge:
-    """Evaluates a network while it trains, and keeps a copy of the weights at the lowest validation loss so far."""
+    def mask_weights(self) -> None:
+        """Set pruned entries of the weights to zero or back to what they are held at."""
+        if self._bits is None:
+            return
+        self._bits.apply_(self._net.vector)
+        if self._held is not None:
+            self._net.vector.view(torch.int32).bitwise_or_(self._held)
+            self._forget()  # coupled weight decay would leave moments there
 
-    def __init__(self, lineage: LineageSpec, data: TensorData, net: FlatNetwork, parts: Split, pulse: Pulse) -> None:
-        chosen = torch.from_numpy(parts.validation).to(data.device)
-        self._validation = data.train_images.index_select(0, chosen), data.train_labels.index_select(0, chosen)
-        self._test = data.test_images, data.test_labels
-        self._whole_test_curve = lineage.train.test_curve
-        self._net = net
-        self._best = net.vector.clone()
-        self._pulse = pulse
-        self.curves = Curves()
+    def tighter(self, mask: Mask) -> _Keep:
+        """Return the same under a mask that keeps less."""
+        return _Keep(self._net, self._optimizer, mask, held=False)
 
-    def look(self, step: int, lr: float, *, train: Score | None) -> None:
-        """Take one point of the curves."""
-        beat = self._beat_at(step)
-        validation = evaluate(self._net.network, *self._validation, beat=beat)
-        if not math.isfinite(validation.loss):
-            raise NonFiniteError(step, "validation loss")
-        at_start = not self.curves.points
-        reads_test = at_start or self._whole_test_curve
-        test = evaluate(self._net.network, *self._test, beat=beat) if reads_test else None
-        if self.curves.add(Point(step, lr, train, validation, test)):
-            self._best.copy_(self._net.vector)
-        self._pulse.speak(step)
-
-    def read_test_set(self) -> None:
-        """Read the test set at the end and, on the copied weights, at the lowest validation loss."""
-        beat = self._beat_at(self.curves.end.step)
-        if self.curves.end.test is None:
-            self.curves.end.test = evaluate(self._net.network, *self._test, beat=beat)
-        if self.curves.early_stop.test is None:
-            self._net.vector.copy_(self._best)
-            self.curves.early_stop.test = evaluate(self._net.network, *self._test, beat=beat)
-
-    def _beat_at(self, step: int) -> Callable[[], None]:
-        return lambda: self._pulse.beat(step)
+    def _forget(self) -> None:
+        if self._bits is not None:
+            for moment in moments(self._optimizer):
+                self._bits.apply_(moment)

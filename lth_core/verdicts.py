@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from lth_core.bounds import Bounds, mean_bounds, p_mean_above, ratio_bounds, sign_test
+from lth_core.labels import Label
 from lth_core.parts import Rule
 
 Verdict = Literal["yes", "no", "inconclusive"]
@@ -87,41 +88,63 @@ class LevelVerdict:
 
 
 def judge(
-    pairs: Sequence[Pair], density: float, rule: Rule, *, fixed_steps: bool = False, rewind_step: int = 0
+    pairs: Sequence[Pair], density: float, rule: Rule, *, fixed_steps: bool = False, label: Label = "winning"
 ) -> LevelVerdict:
     """Judge one level.
+
+    With a, a' the accuracies of dense network and ticket in one replicate, j, j' their early-stopping steps, and
+    one-sided bounds by Student's t over replicates:
+
+    - `paper_point`: mean a' >= mean a, mean j' <= mean j and density <= `max_density`, at any n;
+    - `certified`: lower bound of mean(a' - a) > -margin, and upper bound of the geometric mean of j'/j < `speed_ratio`;
+    - `initialisation_matters`, `mask_matters`: against random_reinit or shuffled_mask, lower bound of the mean accuracy
+      difference > 0, or upper bound of the geometric mean of the ratios of steps < 1;
+    - `lost`: upper bound of mean(a' - a) < -margin;
+    - `matching`: `certified` under its other name, where the ticket is rewound to a step above 0;
+    - `trained_matches`: the accuracy rule of `certified`, for a trained network. It is no ticket, its steps are no
+      ticket's steps, and what it shares with a control is not only its initialisation or its mask: it has no others.
 
     Args:
         pairs: The replicates that have both the dense network and the ticket, at least one.
         density: Kept share of the level.
         rule: Limits and confidence.
         fixed_steps: The learning rate drops on the way: accuracy at the end is compared, speed is not.
-        rewind_step: Above 0 the certified ticket is called matching, not winning.
+        label: What the level's network may be called.
+
+    References:
+        Frankle & Carbin 2019, arXiv:1803.03635, section 1 (`paper_point`); the margin of a match as in Renda et al.
+        2020, arXiv:2003.02389; the bounds are our convention.
     """
     stopped = all(pair.dense.converged and pair.ticket.converged for pair in pairs)
-    speed_rule = "off: fixed steps" if fixed_steps else "applied" if stopped else "off: not converged"
-    against_dense = _compare(pairs, [pair.dense for pair in pairs], rule, speed=speed_rule == "applied")
+    timed = not fixed_steps and label != "trained"
+    speed_rule = "applied" if timed and stopped else _why_no_speed(label, fixed_steps=fixed_steps)
+    against_dense = _compare(pairs, [pair.dense for pair in pairs], rule, speed=timed and stopped)
     comparisons = {"dense": against_dense}
-    verdicts: dict[str, Verdict] = {
-        "paper_point": _paper_point(pairs, density, rule, speed=speed_rule == "applied"),
-        "certified": _certified(against_dense, rule),
-        "initialisation_matters": "inconclusive",
-        "mask_matters": "inconclusive",
-        "lost": _lost(against_dense, rule),
-        "not_converged": "no" if stopped else "yes",
-    }
-    names = {"random_reinit": "initialisation_matters", "shuffled_mask": "mask_matters"}
     for treatment in sorted({name for pair in pairs for name in pair.controls}):
         having = [pair for pair in pairs if treatment in pair.controls]
         others = [pair.controls[treatment] for pair in having]
-        speed = not fixed_steps and all(outcome.converged for outcome in [*others, *(p.ticket for p in having)])
+        speed = timed and all(outcome.converged for outcome in [*others, *(pair.ticket for pair in having)])
         comparisons[treatment] = _compare(having, others, rule, speed=speed)
-        if treatment in names:
-            verdicts[names[treatment]] = _beats(comparisons[treatment])
-    if rewind_step > 0:
+    verdicts: dict[str, Verdict] = {}
+    if label == "trained":
+        verdicts["trained_matches"] = _above(against_dense.accuracy, -rule.margin)
+    else:
+        verdicts["paper_point"] = _paper_point(pairs, density, rule, speed=timed and stopped)
+        verdicts["certified"] = _certified(against_dense, rule)
+        for name, treatment in (("initialisation_matters", "random_reinit"), ("mask_matters", "shuffled_mask")):
+            verdicts[name] = beats(comparisons[treatment]) if treatment in comparisons else "inconclusive"
+    if label == "matching":
         verdicts["matching"] = verdicts["certified"]
+    verdicts["lost"] = _below(against_dense.accuracy, -rule.margin)
+    verdicts["not_converged"] = "no" if stopped else "yes"
     differences = [pair.ticket.accuracy - pair.dense.accuracy for pair in pairs]
     return LevelVerdict(verdicts, len(pairs), speed_rule, comparisons, p_mean_above(differences, -rule.margin))
+
+
+def _why_no_speed(label: Label, *, fixed_steps: bool) -> str:
+    if label == "trained":
+        return "off: trained network"
+    return "off: fixed steps" if fixed_steps else "off: not converged"
 
 
 def average(draws: Sequence[Outcome]) -> Outcome:
@@ -161,7 +184,8 @@ def _certified(comparison: Comparison, rule: Rule) -> Verdict:
     return "yes" if accurate == fast == "yes" else "inconclusive"
 
 
-def _beats(comparison: Comparison) -> Verdict:
+def beats(comparison: Comparison) -> Verdict:
+    """Tell whether the ticket beats another treatment, by accuracy or by speed; too few replicates tell nothing."""
     more_accurate = _above(comparison.accuracy, 0.0)
     if comparison.speed is None:
         return more_accurate
@@ -169,10 +193,6 @@ def _beats(comparison: Comparison) -> Verdict:
     if "yes" in (more_accurate, faster):
         return "yes"
     return "no" if more_accurate == faster == "no" else "inconclusive"
-
-
-def _lost(comparison: Comparison, rule: Rule) -> Verdict:
-    return _below(comparison.accuracy, -rule.margin)
 
 
 def _above(bounds: Bounds, limit: float) -> Verdict:

@@ -37,7 +37,8 @@ def content_digest(arrays: Mapping[str, Array]) -> str:
 
 def to_safetensors(arrays: Mapping[str, Array]) -> bytes:
     """Encode arrays as safetensors without metadata: equal arrays give equal bytes."""
-    return bytes(_save({name: np.ascontiguousarray(arrays[name]) for name in sorted(arrays)}))
+    ordered = {name: np.ascontiguousarray(arrays[name]).reshape(arrays[name].shape) for name in sorted(arrays)}
+    return bytes(_save(ordered))
 
 
 def from_safetensors(data: bytes) -> dict[str, Array]:

@@ -16,11 +16,12 @@ from service.wire.documents import (
     new_idempotency_key,
     submission_body,
 )
-from service.wire.downloads import Download, Export
+from service.wire.downloads import LONGEST_ANALYSIS_S, LONGEST_EXPORT_S, Download, Making
 from service.wire.event_stream import follow_async
 from service.wire.mask_file import Mask, unpack
 from service.wire.problems import WaitTimeout
 from service.wire.transport import DEFAULT_URL, AsyncTransport, RetryPolicy
+from service.wire.uploads import TicketFiles
 
 POLL_S = 1.0
 JSON = {"Accept": "application/json"}
@@ -68,6 +69,21 @@ class AsyncClient:
             if not page.get("has_more") or not after:
                 return
 
+    async def made(self, part: str, path: str, longest_s: float, **params: str) -> Download:
+        """What a worker makes on request under `path`, waited for.
+
+        Raises:
+            WaitTimeout: If it was not made within `longest_s`.
+            DigestMismatch: If the bytes do not have the announced digest.
+        """
+        making = Making(longest_s)
+        while True:
+            answer = await self.transport.request("GET", path, params=params)
+            pause = making.pause_s(answer)
+            if pause is None:
+                return Download.from_answer(part, answer)
+            await asyncio.sleep(pause)
+
     async def submit(
         self, spec: Mapping[str, Any], *, idempotency_key: str | None = None, **members: Any
     ) -> AsyncSearch:
@@ -100,6 +116,22 @@ class AsyncClient:
         """Tickets; filters as in the API."""
         async for document in self.pages("/v1/tickets", **filters):
             yield AsyncTicket(self, document)
+
+    async def upload_ticket(self, files: TicketFiles) -> dict[str, Any]:
+        """Bring a ticket that was found elsewhere; the same content again is the same upload.
+
+        Returns:
+            The upload; its `id`, `upl_...`, stands in `spec.init.upload` of a transfer.
+        """
+        return dict((await self.transport.request("POST", "/v1/tickets", files=files.parts())).json())
+
+    async def upload(self, upload_id: str) -> dict[str, Any]:
+        """One uploaded ticket."""
+        return dict(await self.get(f"/v1/uploads/{upload_id}"))
+
+    def uploads(self) -> AsyncIterator[dict[str, Any]]:
+        """All uploaded tickets, newest first."""
+        return self.pages("/v1/uploads")
 
 
 class AsyncSearch(SearchDocument):
@@ -162,6 +194,18 @@ class AsyncSearch(SearchDocument):
         """The numbers of all committed levels: `columns`, and one series of points per lineage."""
         return dict(await self.client.get(f"{self.path}/curves"))
 
+    async def analysis(self, name: str) -> dict[str, Any]:
+        """An analysis over its levels: `overlap`, `signs`, `movement`, `barrier`, `instability`, `verdict`, ..."""
+        return (await self.client.made(name, f"{self.path}/analysis/{name}", LONGEST_ANALYSIS_S)).json()
+
+    async def report(self, form: str = "markdown") -> bytes:
+        """The report as `markdown`, `html`, `csv`, `json` or `bibtex`; so far, while it runs."""
+        return (await self.client.made("report", f"{self.path}/report", LONGEST_ANALYSIS_S, format=form)).data
+
+    async def figure(self, name: str) -> bytes:
+        """A figure of the report, such as `accuracy.svg` or `accuracy.png`."""
+        return (await self.client.made(name, f"{self.path}/report/figures/{name}", LONGEST_ANALYSIS_S)).data
+
     def tickets(self, **filters: Any) -> AsyncIterator[AsyncTicket]:
         """Its tickets."""
         return self.client.tickets(search=self.id, **filters)
@@ -185,13 +229,11 @@ class AsyncTicket(TicketDocument):
     async def fetch(self, part: str, form: str | None = None) -> Download:
         """One file of the ticket: `mask` (in any of `formats`), `rewind`, `final` or `manifest`."""
         params = {"format": form} if form else {}
-        export = Export()
-        while True:
-            answer = await self.client.transport.request("GET", f"{self.path}/{part}", params=params)
-            download = Download.from_answer(part, answer)
-            if download is not None:
-                return download
-            await asyncio.sleep(export.pause_s(answer))
+        return await self.client.made(part, f"{self.path}/{part}", LONGEST_EXPORT_S, **params)
+
+    async def analysis(self, name: str) -> dict[str, Any]:
+        """An analysis of the ticket: `overlap`, `signs`, `distributions`, `layer_densities`, `movement`, ..."""
+        return (await self.client.made(name, f"{self.path}/analysis/{name}", LONGEST_ANALYSIS_S)).json()
 
     async def mask(self) -> Mask:
         """Boolean arrays by parameter name, True = kept; digest, shapes and counts are checked.

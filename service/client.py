@@ -18,11 +18,19 @@ from service.wire.documents import (
     new_idempotency_key,
     submission_body,
 )
-from service.wire.downloads import TICKET_FILES, Download, Export, extension_of
+from service.wire.downloads import (
+    LONGEST_ANALYSIS_S,
+    LONGEST_EXPORT_S,
+    TICKET_FILES,
+    Download,
+    Making,
+    extension_of,
+)
 from service.wire.event_stream import follow
 from service.wire.mask_file import Mask, unpack
 from service.wire.problems import NotKept, WaitTimeout
 from service.wire.transport import DEFAULT_URL, RetryPolicy, Transport
+from service.wire.uploads import TicketFiles
 
 __all__ = ["AsyncClient", "AsyncSearch", "AsyncTicket", "Client", "RetryPolicy", "Search", "Ticket"]
 
@@ -71,6 +79,21 @@ class Client:
             if not page.get("has_more") or not after:
                 return
 
+    def made(self, part: str, path: str, longest_s: float, **params: str) -> Download:
+        """What a worker makes on request under `path`, waited for.
+
+        Raises:
+            WaitTimeout: If it was not made within `longest_s`.
+            DigestMismatch: If the bytes do not have the announced digest.
+        """
+        making = Making(longest_s)
+        while True:
+            answer = self.transport.request("GET", path, params=params)
+            pause = making.pause_s(answer)
+            if pause is None:
+                return Download.from_answer(part, answer)
+            time.sleep(pause)
+
     def submit(self, spec: Mapping[str, Any], *, idempotency_key: str | None = None, **members: Any) -> Search:
         """Submit a search, exactly once however often the request must be repeated.
 
@@ -104,6 +127,22 @@ class Client:
     def tickets(self, **filters: Any) -> Iterator[Ticket]:
         """Tickets; filters as in the API: `search`, `verdict`, `treatment`, `max_density`, `min_accuracy`, ..."""
         return (Ticket(self, document) for document in self.pages("/v1/tickets", **filters))
+
+    def upload_ticket(self, files: TicketFiles) -> dict[str, Any]:
+        """Bring a ticket that was found elsewhere; the same content again is the same upload.
+
+        Returns:
+            The upload; its `id`, `upl_...`, stands in `spec.init.upload` of a transfer.
+        """
+        return dict(self.transport.request("POST", "/v1/tickets", files=files.parts()).json())
+
+    def upload(self, upload_id: str) -> dict[str, Any]:
+        """One uploaded ticket."""
+        return dict(self.get(f"/v1/uploads/{upload_id}"))
+
+    def uploads(self) -> Iterator[dict[str, Any]]:
+        """All uploaded tickets, newest first."""
+        return self.pages("/v1/uploads")
 
 
 class Search(SearchDocument):
@@ -170,6 +209,18 @@ class Search(SearchDocument):
         """The numbers of all committed levels: `columns`, and one series of points per lineage."""
         return dict(self.client.get(f"{self.path}/curves"))
 
+    def analysis(self, name: str) -> dict[str, Any]:
+        """An analysis over its levels: `overlap`, `signs`, `movement`, `barrier`, `instability`, `verdict`, ..."""
+        return self.client.made(name, f"{self.path}/analysis/{name}", LONGEST_ANALYSIS_S).json()
+
+    def report(self, form: str = "markdown") -> bytes:
+        """The report as `markdown`, `html`, `csv`, `json` or `bibtex`; so far, while it runs."""
+        return self.client.made("report", f"{self.path}/report", LONGEST_ANALYSIS_S, format=form).data
+
+    def figure(self, name: str) -> bytes:
+        """A figure of the report, such as `accuracy.svg` or `accuracy.png`."""
+        return self.client.made(name, f"{self.path}/report/figures/{name}", LONGEST_ANALYSIS_S).data
+
     def tickets(self, **filters: Any) -> Iterator[Ticket]:
         """Its tickets."""
         return self.client.tickets(search=self.id, **filters)
@@ -203,13 +254,11 @@ class Ticket(TicketDocument):
     def fetch(self, part: str, form: str | None = None) -> Download:
         """One file of the ticket: `mask` (in any of `formats`), `rewind`, `final` or `manifest`."""
         params = {"format": form} if form else {}
-        export = Export()
-        while True:
-            answer = self.client.transport.request("GET", f"{self.path}/{part}", params=params)
-            download = Download.from_answer(part, answer)
-            if download is not None:
-                return download
-            time.sleep(export.pause_s(answer))
+        return self.client.made(part, f"{self.path}/{part}", LONGEST_EXPORT_S, **params)
+
+    def analysis(self, name: str) -> dict[str, Any]:
+        """An analysis of the ticket: `overlap`, `signs`, `distributions`, `layer_densities`, `movement`, ..."""
+        return self.client.made(name, f"{self.path}/analysis/{name}", LONGEST_ANALYSIS_S).json()
 
     def download(self, folder: Path, form: str = "safetensors") -> list[Path]:
         """Write manifest, mask and every kept weights file into `folder`, which is made if it is missing.

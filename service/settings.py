@@ -63,6 +63,8 @@ class Settings(BaseSettings):
     """GPU-seconds per tenant and month; default: no limit."""
     quota_body_bytes: Annotated[int, Field(ge=1024)] = 65_536
     """Size of a JSON body."""
+    quota_upload_bytes: Annotated[int, Field(ge=1024)] = 1_073_741_824
+    """Size of an uploaded ticket, and of the weights it unpacks to."""
     quota_streams: Annotated[int, Field(ge=1)] = 10
     """Event streams per API key."""
     rate_posts: Annotated[int, Field(ge=1)] = 60

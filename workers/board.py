@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from lth_core.expansion import PlannedLineage
+from lth_core.inputs import inputs_of
 from workers.engines.orders import Failure
 from workers.retries import Again, RetryBook
 from workers.schedulers import Rung, Trials
@@ -246,7 +247,8 @@ class Board:
         if level > chain.last_level or chain.plan.setting_index in self._trials.stopped:
             return False
         if chain.is_control:
-            return (str(chain.plan.source_key), level) in self._levels
+            places = inputs_of(chain.plan, level).values()
+            return all((place.key, place.level) in self._levels for place in places)
         if level == 0:
             return not any(
                 other is not chain

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from lth_core import inputs
 from lth_core.expansion import PlannedLineage
 from lth_core.manifest import core_digest
 
@@ -48,11 +49,16 @@ def check(plan: PlannedLineage, level: int, manifest: Manifest, manifests: Manif
 
 
 def parent_of(plan: PlannedLineage, level: int, manifests: Manifests) -> str | None:
-    """Digest of the core that a level must name as its parent; None at level 0."""
-    if level == 0:
+    """Digest of the core that a level must name as its parent; None for the dense level.
+
+    Raises:
+        BrokenChain: If the parent is not committed.
+    """
+    place = inputs.parent_of(plan, level)
+    if place is None:
         return None
-    key = plan.key_of_level(level - 1)
-    before = manifests.get(key, {}).get(level - 1)
-    if before is None:
-        raise BrokenChain(f"level {level} of {plan.key} stands without level {level - 1}")
-    return str(before["core_sha256"])
+    key, before = place
+    manifest = manifests.get(key, {}).get(before)
+    if manifest is None:
+        raise BrokenChain(f"level {level} of {plan.key} stands without level {before} of {key}")
+    return str(manifest["core_sha256"])

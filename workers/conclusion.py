@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from lth_core.starts import level_label
 from service.store.record import Record
 from service.store.work import SearchTruth
 from workers.judging import keep_final_weights, results, status_of
@@ -57,5 +58,10 @@ async def _tell(scribe: Scribe, truth: SearchTruth, manifest: dict[str, Any]) ->
     core = manifest["core"]
     lineage, level = truth.lineage_ids[core["key"]], core["level"]
     ticket = truth.plan.ticket_id(core["key"], level, manifest["committed_at"])
-    data = {"ticket": ticket, "density": core["density"], "test_accuracy": core["metrics"]["test_accuracy"]}
+    data = {
+        "ticket": ticket,
+        "label": level_label(truth.plan.by_key[core["key"]].spec, level),
+        "density": core["density"],
+        "test_accuracy": core["metrics"]["test_accuracy"],
+    }
     await scribe.emit(f"{lineage}:{level}:ticket", "ticket.found", data, lineage, level)

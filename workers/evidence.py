@@ -13,7 +13,8 @@ from lth_core.architecture import TensorSpec
 from lth_core.expansion import WINNING_TICKET, LineageSpec, PlannedLineage
 from lth_core.masks import Mask, unpack_mask
 from lth_core.spec import SearchSpec
-from lth_core.weights import Weights, content_digest, weights_from_safetensors
+from lth_core.transfer import Ticket, read_ticket
+from lth_core.weights import Array, Weights, content_digest, from_safetensors, weights_from_safetensors
 from workers.report import Failed, Skipped
 
 Manifest = dict[str, Any]
@@ -67,7 +68,8 @@ class Evidence:
         key: Key under which the lineage lies.
         dense_key: Key of its level 0.
         source_key: Key of the chain that found the masks; the lineage's own unless it is a control.
-        chain: Manifests of the lineage's levels 0..n, the ticket's last.
+        chain: Manifests of the lineage's levels 0..n, the ticket's last; level 0 is the dense network's, unless the
+            lineage is a control with its own.
         source: Manifests of the chain that found the masks, levels 0..n.
         blobs: Every blob these manifests name.
         final: The ticket's weights at the end of training as stored, None where they were not kept.
@@ -100,6 +102,23 @@ class Evidence:
         return self.lineage.treatment != WINNING_TICKET
 
     @property
+    def plan(self) -> PlannedLineage:
+        """The lineage as planned; its place in a search is of no interest here."""
+        source = self.source_key if self.is_control else None
+        return PlannedLineage(self.lineage, self.key, self.dense_key, 0, {}, source)
+
+    @property
+    def chain_plan(self) -> PlannedLineage:
+        """The chain that found the masks, as planned."""
+        found_by = self.lineage.model_copy(update={"treatment": WINNING_TICKET, "repeat": 0})
+        return PlannedLineage(found_by, self.source_key, self.dense_key, 0, {}, None)
+
+    @property
+    def first_level(self) -> int:
+        """The lowest level above the dense network that is the lineage's own."""
+        return 0 if self.is_control and self.plan.first_level == 0 else 1
+
+    @property
     def level(self) -> int:
         """The ticket's level."""
         return len(self.chain) - 1
@@ -114,8 +133,14 @@ class Evidence:
         for level, manifest in enumerate(self.chain):
             yield f"level {level}", manifest
         if self.is_control:
-            for level, manifest in enumerate(self.source[1:], start=1):
-                yield f"level {level} of the ticket's chain", manifest
+            for level, manifest in enumerate(self.source):
+                if level >= self.first_level:
+                    yield f"level {level} of the ticket's chain", manifest
+
+    def manifest_at(self, key: str, level: int) -> Manifest:
+        """Return the manifest of a level of either chain, by the key under which it lies."""
+        is_own = key == self.key and self.is_control
+        return (self.chain if is_own else self.source)[level]
 
     def mask(self, manifest: Manifest) -> Mask:
         """Return the mask of a level, unpacked."""
@@ -134,7 +159,32 @@ class Evidence:
 
     def dense_rewind(self) -> Weights:
         """Return W_k of the dense network, which level 0 always keeps."""
-        return self.stored_weights(self.chain[0], "rewind")
+        return self.stored_weights(self.source[0], "rewind")
+
+    def optimizer_state(self) -> dict[str, Array] | None:
+        """Return the optimizer's state of step k, None where it is not restored.
+
+        Raises:
+            Failed: If it is not the one that the dense level's core names.
+        """
+        if self.lineage.rewind.optimizer != "restore":
+            return None
+        dense = self.source[0]
+        state = from_safetensors(self.blobs.read(dense["stored"]["optimizer"]["sha256"]))
+        if content_digest(state) != dense["core"]["digests"]["optimizer"]:
+            raise Failed("the optimizer's state of level 0 is not that of its core")
+        return state
+
+    def origin(self) -> Ticket | None:
+        """Return the transferred ticket, None where there is none.
+
+        Raises:
+            Skipped: If it could not be read.
+        """
+        origin = self.lineage.origin
+        if origin is None:
+            return None
+        return read_ticket(origin, *(self.blobs.read(sha256) for sha256 in (origin.mask_sha256, origin.rewind_sha256)))
 
     def final_weights(self) -> Weights:
         """Return the ticket's weights at the end of training.

@@ -7,13 +7,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from lth_core.controls import starting_point
+from lth_core.controls_weights import WEIGHTS
 from lth_core.expansion import PlannedLineage
+from lth_core.inputs import inputs_of
 from lth_core.masks import Mask, unpack_mask
+from lth_core.networks.build import constants
+from lth_core.treatments import Treatment
 from lth_core.weights import Weights, weights_from_safetensors
 from service.store.errors import ArtefactCorrupt
 from service.store.record import Record
 from workers.export_open_lth import export_open_lth, model_file
 from workers.export_torch_prune import export_torch_prune
+from workers.open_lth_names import naming
 
 FORMATS = ("torch_prune", "open_lth")
 
@@ -43,7 +48,7 @@ async def make_export(record: Record, tenant: str, ticket_id: str, form: str) ->
     """Make one export; the same ticket gives the same bytes.
 
     Raises:
-        ValueError: If the format is none of `FORMATS`.
+        ValueError: If the format is none of `FORMATS`, or has no counterpart to the network.
         NotFound: If the tenant has no such ticket.
         ArtefactCorrupt: If stored bytes are gone or are not what they should be.
         StoreUnavailable: If the store does not answer.
@@ -55,11 +60,13 @@ async def make_export(record: Record, tenant: str, ticket_id: str, form: str) ->
 
 
 def _encode(parts: Parts, form: str) -> bytes:
-    if form == "torch_prune":
-        return export_torch_prune(parts.mask, parts.rewind, parts.mask_sha256)
     spec = parts.lineage.spec
+    rest = constants(spec.model, spec.in_shape, spec.num_classes)
+    if form == "torch_prune":
+        return export_torch_prune(parts.mask, parts.rewind, rest, parts.mask_sha256)
+    named = naming(spec.model, {**parts.rewind, **rest})
     weights_file = model_file(spec.rewind.step, parts.num_train, spec.train.batch_size)
-    return export_open_lth(spec.model, parts.mask, parts.rewind, level=parts.level, weights_file=weights_file)
+    return export_open_lth(named, parts.mask, parts.rewind, rest, level=parts.level, weights_file=weights_file)
 
 
 async def _gather(record: Record, tenant: str, ticket_id: str) -> Parts:
@@ -79,15 +86,20 @@ async def _gather(record: Record, tenant: str, ticket_id: str) -> Parts:
 
 
 async def _rewind(record: Record, tenant: str, lineage: PlannedLineage, manifest: dict[str, Any]) -> Weights:
-    """Return a ticket's rewind weights: as stored, or, where only masks were kept, from the dense network's."""
-    tensors = lineage.spec.tensors()
+    """Return a ticket's rewind weights: as stored, or, where only masks were kept, as its level started from them."""
+    spec, level = lineage.spec, int(manifest["core"]["level"])
+
+    async def stored(own: dict[str, Any], blob: str) -> bytes:
+        return await record.blob(tenant, own["stored"][blob]["sha256"])
+
     if "rewind" in manifest["stored"]:
-        data = await record.blob(tenant, manifest["stored"]["rewind"]["sha256"])
-        return weights_from_safetensors(data, tensors)
-    level = manifest["core"]["level"]
-    dense = (await record.manifests(tenant, lineage.dense_key))[0]
-    data = await record.blob(tenant, dense["stored"]["rewind"]["sha256"])
-    source_key = lineage.source_key or lineage.key
-    source = (await record.manifests(tenant, source_key))[level]
-    mask = unpack_mask(await record.blob(tenant, source["stored"]["mask"]["sha256"]), tensors)
-    return starting_point(lineage.spec, level, mask, weights_from_safetensors(data, tensors))[1]
+        return weights_from_safetensors(await stored(manifest, "rewind"), spec.tensors())
+    places = inputs_of(lineage, level)
+    place = places.get("carried", places["rewind"])
+    source = (await record.manifests(tenant, place.key))[place.level]
+    weights = weights_from_safetensors(await stored(source, place.blob), spec.tensors())
+    if lineage.source_key is None or Treatment.of_label(spec.treatment).name not in WEIGHTS:
+        return weights
+    ticket = (await record.manifests(tenant, lineage.source_key))[level]
+    mask = unpack_mask(await stored(ticket, "mask"), spec.tensors())
+    return starting_point(spec, level, mask, weights).weights

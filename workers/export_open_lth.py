@@ -6,48 +6,13 @@ import io
 import json
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from lth_core.model_spec import ModelSpec
+from workers.open_lth_names import Naming
 
 Array = np.ndarray[Any, Any]
-
-NUM_LENET_INPUTS = 784
-"""Inputs of that framework's fully connected network, which is built for MNIST."""
-
-
-@dataclass(frozen=True)
-class Naming:
-    """How a network is called in open_lth.
-
-    Attributes:
-        names: Its parameter names by ours.
-        note: Why there is no counterpart and the names are ours; None where there is one.
-    """
-
-    names: dict[str, str]
-    note: str | None
-
-
-def naming(model: ModelSpec, weights: Mapping[str, Array]) -> Naming:
-    """Return open_lth's parameter names of a network.
-
-    Its `mnist_lenet_<hidden sizes>` has hidden layers `fc_layers.<i>` and the output layer `fc`. It has no
-    counterpart to other networks or inputs; those keep our names.
-    """
-    layers = [name.removesuffix(".weight") for name in weights if name.endswith(".weight")]
-    if model.name not in ("lenet_300_100", "mlp"):
-        ours = {name: name for name in weights}
-        return Naming(ours, f"open_lth has no counterpart to {model.name}: parameter names are those of this service")
-    theirs = {layer: f"fc_layers.{i}" for i, layer in enumerate(layers[:-1])} | {layers[-1]: "fc"}
-    names = {f"{layer}.{part}": f"{theirs[layer]}.{part}" for layer in layers for part in ("weight", "bias")}
-    num_inputs = weights[f"{layers[0]}.weight"].shape[1]
-    if num_inputs == NUM_LENET_INPUTS:
-        return Naming(names, None)
-    return Naming(names, f"open_lth's mnist_lenet takes {NUM_LENET_INPUTS} inputs, this network takes {num_inputs}")
 
 
 def model_file(rewind_step: int, num_train: int, batch_size: int) -> str:
@@ -57,7 +22,13 @@ def model_file(rewind_step: int, num_train: int, batch_size: int) -> str:
 
 
 def export_open_lth(
-    model: ModelSpec, masks: Mapping[str, Array], rewind: Mapping[str, Array], *, level: int, weights_file: str
+    named: Naming,
+    masks: Mapping[str, Array],
+    rewind: Mapping[str, Array],
+    constants: Mapping[str, Array],
+    *,
+    level: int,
+    weights_file: str,
 ) -> bytes:
     """Return a ticket as a zip of the folders that open_lth reads.
 
@@ -65,36 +36,37 @@ def export_open_lth(
     has the unmasked ones, from which that framework starts every level.
 
     Args:
-        model: The network, which decides the names.
+        named: The names there, from `workers.open_lth_names.naming`.
         masks: Boolean arrays by our parameter names in state_dict order, True = kept.
-        rewind: The weights to rewind to, all parameters and buffers.
+        rewind: The weights to rewind to, all parameters and running statistics.
+        constants: What else the module's `state_dict` has, such as batch counters.
         level: How often the network was pruned.
         weights_file: Name of the weights' file, from `model_file`.
 
     Returns:
         The bytes of the archive, the same for the same ticket and version of torch.
     """
-    named = naming(model, rewind)
     masked = {
         name: np.where(masks[name], weights, np.zeros_like(weights)) if name in masks else weights
         for name, weights in rewind.items()
     }
+    whole, masked = {**rewind, **constants}, {**masked, **constants}
     folder = f"level_{level}/main"
     files = {
         f"{folder}/mask.pth": _archive({named.names[name]: mask.astype(np.int32) for name, mask in masks.items()}),
-        f"{folder}/sparsity_report.json": _report(masks, named.note),
+        f"{folder}/sparsity_report.json": _report(masks, named),
         f"{folder}/{weights_file}": _archive({named.names[name]: value for name, value in masked.items()}),
     }
-    files[f"level_0/main/{weights_file}"] = _archive({named.names[name]: value for name, value in rewind.items()})
+    files[f"level_0/main/{weights_file}"] = _archive({named.names[name]: value for name, value in whole.items()})
     return _zip(files)
 
 
-def _report(masks: Mapping[str, Array], note: str | None) -> bytes:
+def _report(masks: Mapping[str, Array], named: Naming) -> bytes:
     total = float(sum(mask.size for mask in masks.values()))
     unpruned = float(sum(int(mask.sum()) for mask in masks.values()))
     report: dict[str, Any] = {"total": total, "unpruned": unpruned}
-    if note is not None:
-        report["note"] = note
+    if named.note is not None:
+        report["note"] = named.note
     return json.dumps(report, indent=4).encode()
 
 

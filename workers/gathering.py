@@ -33,8 +33,9 @@ async def gather(record: Record, tenant: str, ticket_id: str) -> Evidence:
     level = int(ticket["level"])
     chain = await _chain(record, tenant, lineage, level)
     found = chain if source is lineage else await _chain(record, tenant, source, level)
-    final = ticket["final_sha256"]
+    final, origin = ticket["final_sha256"], lineage.spec.origin
     named = {final} if final else set()
+    named |= {origin.mask_sha256, origin.rewind_sha256} if origin is not None else set()
     blobs = await _blobs(record, tenant, named.union(*(_named(manifest) for manifest in (*chain, *found))))
     return Evidence(
         tenant=tenant,
@@ -53,12 +54,11 @@ async def gather(record: Record, tenant: str, ticket_id: str) -> Evidence:
 
 
 async def _chain(record: Record, tenant: str, lineage: PlannedLineage, level: int) -> tuple[Manifest, ...]:
-    """Return a lineage's manifests from the dense network to a level."""
-    dense, own = [await _manifests(record, tenant, key) for key in (lineage.dense_key, lineage.key)]
-    by_level = {**own, 0: dense.get(0)}
+    """Return a lineage's manifests from level 0, its own or the dense network's, to a level."""
+    found = {key: await _manifests(record, tenant, key) for key in (lineage.dense_key, lineage.key)}
     chain: list[Manifest] = []
     for number in range(level + 1):
-        manifest = by_level.get(number)
+        manifest = found[lineage.key_of_level(number)].get(number)
         if not isinstance(manifest, dict):
             raise Failed(f"level {number} of lineage {lineage.key[:12]} has no manifest")
         chain.append(manifest)

@@ -201,11 +201,11 @@ class Reign:
             except UnknownDataset:
                 self._start_helper("digits", module("workers.data", "add", "digits"))
         try:
-            waiting = await self._record.num_exports_waiting()
+            waiting = await self._record.num_derived_waiting()
         except RedisUnavailable:
             return
-        if waiting and "exports" not in self._helpers:
-            self._start_helper("exports", module("workers.exports"))
+        if waiting and "derive" not in self._helpers:
+            self._start_helper("derive", module("workers.derive"))
 
     def _start_helper(self, name: str, argv: list[str]) -> None:
         if not self._backoff(name).is_over:

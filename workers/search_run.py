@@ -71,7 +71,7 @@ class SearchRun:
             on_over=partial(asyncio.get_running_loop().call_soon_threadsafe, self._over.set),
         )
         ids = truth.lineage_ids
-        dense = {plan.dense_key: ids[plan.key] for plan in reversed(truth.lineages) if plan.first_level == 0}
+        dense = {plan.dense_key: ids[plan.key] for plan in reversed(truth.lineages) if plan.source_key is None}
         self._lineage_of_key = {**dense, **ids}
         self._overlay = Overlay({ids[plan.key]: plan.spec.train.steps for plan in truth.lineages})
         self._pool = PoolClient(truth.id)

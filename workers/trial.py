@@ -11,7 +11,9 @@ import ray
 from ray import tune
 from ray.exceptions import RayError
 
+from lth_core.inputs import inputs_of
 from lth_core.manifest import build_manifest, complete_core
+from lth_core.starts import start_document
 from service.settings import Settings
 from service.store import clock
 from service.store.errors import ArtefactCorrupt, RecordError, StaleEpoch
@@ -128,6 +130,7 @@ class LineageTrial(tune.Trainable):
         manifest = build_manifest(
             core,
             trained.stored,
+            start=start_document(self._plan.spec, level),
             epoch=self._task.epoch,
             attempt=self._task.attempt,
             search=self._task.search,
@@ -167,33 +170,36 @@ class LineageTrial(tune.Trainable):
         )
 
     def _inputs(self, level: int) -> dict[str, str | None]:
-        """Names of the blobs that a level starts from."""
-        if level == 0:
-            return {}
-        dense = self._manifests[self._task.dense_key][0]["stored"]
-        rewind = dense["rewind"]["sha256"]
-        source = self._source(level)
-        if source is not None:
-            return {"mask": source["stored"]["mask"]["sha256"], "rewind": rewind}
-        if level == 1:
-            return {"final": dense["final"]["sha256"], "rewind": rewind}
-        before = self._manifests[self._task.key][level - 1]["stored"]
-        return {"mask": before["next_mask"]["sha256"], "rewind": rewind}
+        """Digests of the blobs that a level starts from, by the names that an order has for them.
+
+        Raises:
+            LevelFailed: If one is not there yet.
+        """
+        names: dict[str, str | None] = {}
+        for name, place in inputs_of(self._plan, level).items():
+            stored = self._standing(place.key, place.level)["stored"]
+            if place.blob not in stored:
+                message = f"level {place.level} of {place.key} was stored without {place.blob}"
+                raise LevelFailed(Failure("user", message))
+            names[name] = stored[place.blob]["sha256"]
+        return names
 
     def _source(self, level: int) -> dict[str, Any] | None:
-        """The committed level that a control takes its mask from; None for a ticket's own chain.
+        """The committed level that a control takes its mask from; None where it takes none."""
+        key = self._task.source_key
+        return None if key is None or level == 0 else self._standing(key, level)
+
+    def _standing(self, key: str, level: int) -> dict[str, Any]:
+        """Return a committed level, looking for it again if it was not there before.
 
         Raises:
             LevelFailed: If it is not there yet.
         """
-        key = self._task.source_key
-        if key is None:
-            return None
         if level not in self._manifests.get(key, {}):
             self._read(key)
         found = self._manifests[key].get(level)
         if found is None:
-            raise LevelFailed(Failure("infra", f"the mask of level {level} is not there yet", blamed=False))
+            raise LevelFailed(Failure("infra", f"level {level} of {key} is not there yet", blamed=False))
         return found
 
     def _ask_for(self, order: Order) -> Trained:

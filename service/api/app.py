@@ -19,7 +19,20 @@ from service.api.context import Services, binds_loopback
 from service.api.edge import Edge
 from service.api.errors import STATUS_CODES, ApiError
 from service.api.responses import encode
-from service.api.routes import admin, catalog, downloads, events, health, lineages, searches, tickets
+from service.api.routes import (
+    admin,
+    catalog,
+    derived,
+    downloads,
+    events,
+    health,
+    lineages,
+    searches,
+    tickets,
+    uploads,
+)
+from service.api.schemas import Analysis
+from service.api.uploading import UploadManifest
 from service.api.validation import parameter_problem
 from service.settings import Settings
 from service.store.record import Record
@@ -29,7 +42,7 @@ masks with the weights to rewind to, verified and with their statistics.
 
 A *search* expands into *lineages* (one replicate of one setting and treatment), each a chain of *levels*; the mask
 and rewind weights of a committed level are a *ticket*."""
-PUBLIC = (health, searches, lineages, events, tickets, downloads, catalog)
+PUBLIC = (health, searches, lineages, events, tickets, downloads, derived, uploads, catalog)
 
 
 def create_app(settings: Settings, record: Record | None = None) -> FastAPI:
@@ -41,7 +54,9 @@ def create_app(settings: Settings, record: Record | None = None) -> FastAPI:
     """
     local = binds_loopback(settings.listen)
     services = Services(settings, guarded=local, open_access=local)
-    return _build(services, record, [room.router for room in PUBLIC], (Submission, CancelRequest))
+    return _build(
+        services, record, [room.router for room in PUBLIC], (Submission, CancelRequest, UploadManifest, Analysis)
+    )
 
 
 def create_admin_app(settings: Settings, record: Record, services: Services | None = None) -> FastAPI:

@@ -15,7 +15,7 @@ BoolArray = np.ndarray[Any, np.dtype[np.bool_]]
 
 
 async def compare(record: Record, tenant: str, a: str, b: str) -> dict[str, Any]:
-    """Compare the masks of two tickets, per layer and in all.
+    """Compare the masks of two tickets, found here or uploaded, per layer and in all.
 
     Raises:
         ApiError: `bad_filter`, if their layers differ.
@@ -33,6 +33,9 @@ async def compare(record: Record, tenant: str, a: str, b: str) -> dict[str, Any]
 
 
 async def _layers(record: Record, tenant: str, ticket: str) -> list[tuple[str, BoolArray]]:
+    if ticket.startswith("upl_"):
+        upload = await record.upload(tenant, ticket)
+        return list(unpack(await record.blob(tenant, upload["mask_sha256"]), upload["layers"]).items())
     manifest = await record.ticket_manifest(tenant, ticket)
     _, packed = await record.ticket_blob(tenant, ticket, "mask")
     return list(unpack(packed, manifest["core"]["layers"]).items())

@@ -29,6 +29,7 @@ class Services:
         admin: Whether this is the application of the admin listener.
         guarded: Whether requests without a key are served, and must therefore come from this machine itself.
         open_access: Whether a request without a key is served as tenant `local`.
+        uploading: Held while an upload is in memory.
         draining: Set when the process is about to end; streams end then.
     """
 
@@ -38,6 +39,7 @@ class Services:
     open_access: bool = False
     metrics: Metrics = field(default_factory=Metrics)
     limiter: RateLimiter = field(default_factory=RateLimiter)
+    uploading: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
     draining: asyncio.Event = field(default_factory=asyncio.Event)
     streams: StreamSlots = field(init=False)
     _record: Record | None = None

@@ -1,4 +1,4 @@
-"""What the OpenAPI document says beyond the routes themselves: problems, bodies, grids and security."""
+"""What the OpenAPI document says beyond the routes themselves: problems, bodies and security."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 
-from lth_core.grids import MAX_GRID_VALUES, PARTS
+from lth_core.part import is_grid_schema
+from lth_core.parts import Prune
 from lth_core.spec import Submission
 from service.api import examples
 from service.api.errors import PROBLEMS
@@ -86,7 +87,7 @@ def document(app: FastAPI, bodies: Sequence[type[BaseModel]]) -> dict[str, Any]:
         schemas.update(own.pop("$defs", {}))
         schemas[model.__name__] = own
     if "Submission" in schemas:
-        _allow_grids(schemas)
+        _forbid_grid_of_levels(schemas)
         schemas[Submission.__name__]["examples"] = [examples.SUBMISSION, examples.GRID_SUBMISSION]
     components["securitySchemes"] = {
         "apiKey": {"type": "http", "scheme": "bearer", "description": "`lth_<id>_<secret>`; not needed on loopback."}
@@ -99,26 +100,8 @@ def document(app: FastAPI, bodies: Sequence[type[BaseModel]]) -> dict[str, Any]:
     return built
 
 
-def _allow_grids(schemas: dict[str, Any]) -> None:
-    """Say in the schemas of the parts that any scalar may be a grid of values."""
-    for cls in PARTS.values():
-        for name, schema in schemas[cls.__name__]["properties"].items():
-            if schema.get("type") == "array" or f"{cls.__name__}.{name}" == "Prune.levels":
-                continue
-            scalar = {key: value for key, value in schema.items() if key not in ("default", "title")}
-            grid = {
-                "type": "object",
-                "required": ["grid"],
-                "additionalProperties": False,
-                "properties": {
-                    "grid": {
-                        "type": "array",
-                        "items": scalar,
-                        "minItems": 1,
-                        "maxItems": MAX_GRID_VALUES,
-                        "uniqueItems": True,
-                    }
-                },
-            }
-            kept = {key: value for key, value in schema.items() if key in ("default", "title")}
-            schemas[cls.__name__]["properties"][name] = {**kept, "anyOf": [scalar, grid]}
+def _forbid_grid_of_levels(schemas: dict[str, Any]) -> None:
+    """Say in the schema of pruning that the number of levels, of all its scalars, takes no grid."""
+    levels = schemas[Prune.__name__]["properties"]["levels"]
+    choices = levels.pop("anyOf", [])
+    levels.update(next((choice for choice in choices if not is_grid_schema(choice)), {}))

@@ -26,6 +26,7 @@ MAX_DRAIN_S = 5.0
 PROBLEM_MEDIA_TYPE = "application/problem+json"
 CLIENT_CLOSED = 499
 """Status under which a request is counted whose caller left before the answer."""
+UPLOAD = ("POST", "/v1/tickets")
 _QUIET_ROUTES = frozenset({"/healthz", "/readyz"})
 _log = structlog.get_logger("lth.api")
 
@@ -64,7 +65,7 @@ class Edge:
             self._record(scope, answer.status, time.perf_counter() - begin)
 
     async def _serve(self, scope: Scope, receive: Receive, answer: _Answer) -> None:
-        body = _Body(receive, self._services.settings.quota_body_bytes)
+        body = _Body(receive, self._bound_of(scope))
         try:
             self._check(scope)
             await self._app(scope, body.receive, answer.send)
@@ -89,9 +90,15 @@ class Edge:
         if self._services.guarded and "authorization" not in headers:
             check_same_machine(headers)
         length = headers.get("content-length", "0")
-        bound = self._services.settings.quota_body_bytes
+        bound = self._bound_of(scope)
         if not (length.isascii() and length.isdigit()) or int(length) > bound:
             raise too_large(bound)
+
+    def _bound_of(self, scope: Scope) -> int:
+        """Return how many bytes the body of a request may have: only an upload may be large."""
+        settings = self._services.settings
+        is_upload = (scope["method"], scope["path"]) == UPLOAD
+        return settings.quota_upload_bytes if is_upload else settings.quota_body_bytes
 
     def _record(self, scope: Scope, status: int, duration_s: float) -> None:
         route = route_of(scope)

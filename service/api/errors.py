@@ -35,11 +35,17 @@ PROBLEMS: dict[str, ProblemKind] = {
     "not_acceptable": ProblemKind(406, "No acceptable representation", "Ask for a media type named in detail."),
     "already_terminal": ProblemKind(409, "The search has already ended", "Its end is final; submit a new search."),
     "export_failed": ProblemKind(409, "This form cannot be made", "Take another format; detail names the reason."),
+    "not_possible": ProblemKind(409, "This cannot be derived", "Detail names what it would need."),
     "body_too_large": ProblemKind(413, "The body is too large", "Stay within the bound named in detail."),
-    "unsupported_media_type": ProblemKind(415, "The body's media type is not supported", "Send application/json."),
+    "unsupported_media_type": ProblemKind(
+        415, "The body's media type is not supported", "Send the media type named in detail."
+    ),
     "range_not_satisfiable": ProblemKind(416, "The range lies outside the content", "See `Content-Range`."),
     "invalid_spec": ProblemKind(422, "The body is not valid", "Correct the members named in errors."),
     "unknown_dataset": ProblemKind(422, "The data set is not registered", "Register it with `lth data add`."),
+    "unknown_ticket": ProblemKind(422, "There is no such ticket to transfer", "Name a ticket of your own."),
+    "unknown_upload": ProblemKind(422, "There is no such upload", "Upload the ticket by POST /v1/tickets."),
+    "bad_upload": ProblemKind(422, "The uploaded ticket is not valid", "Correct the parts named in errors."),
     "idempotency_key_reused": ProblemKind(
         422, "The Idempotency-Key belongs to another request", "Use a new key for a new request."
     ),
@@ -140,6 +146,8 @@ _FAILURES: dict[type[record.RecordError], str] = {
     record.NotFound: "not_found",
     record.NotKept: "not_kept",
     record.UnknownDataset: "unknown_dataset",
+    record.UnknownTicket: "unknown_ticket",
+    record.UnknownUpload: "unknown_upload",
     record.IdempotencyKeyReused: "idempotency_key_reused",
     record.AlreadyTerminal: "already_terminal",
     record.TooManyLineages: "too_many_lineages",
@@ -147,6 +155,7 @@ _FAILURES: dict[type[record.RecordError], str] = {
     record.QuotaExceeded: "quota_exhausted",
     record.BadCursor: "bad_cursor",
     record.ExportFailed: "export_failed",
+    record.NotPossible: "not_possible",
     record.RedisUnavailable: "redis",
     record.StoreUnavailable: "store",
     record.ObjectNotFound: "artefact_corrupt",
@@ -154,6 +163,13 @@ _FAILURES: dict[type[record.RecordError], str] = {
     record.UnknownFormat: "artefact_corrupt",
 }
 """Which code a failure of the record leads to."""
+
+_POINTERS: dict[str, str] = {
+    "unknown_dataset": "/spec/dataset/name",
+    "unknown_ticket": "/spec/init/ticket",
+    "unknown_upload": "/spec/init/upload",
+}
+"""Which member of the body such a failure is about."""
 
 _DETAILS = {
     "not_found": "there is no such object, or it belongs to somebody else",
@@ -176,5 +192,7 @@ def translate(failure: Exception) -> ApiError | None:
             headers = {}
             if isinstance(failure, record.QuotaExceeded):
                 headers["Retry-After"] = str(math.ceil(failure.retry_after_s))
-            return ApiError(code, _DETAILS.get(code) or str(failure), headers=headers)
+            detail = _DETAILS.get(code) or str(failure)
+            errors = [{"pointer": _POINTERS[code], "detail": detail}] if code in _POINTERS else []
+            return ApiError(code, detail, errors=errors, headers=headers)
     return None

@@ -7,6 +7,7 @@ from typing import Any
 SEARCH_ID = "srch_01M818AAB20GX731VMRNSBV2H5"
 LINEAGE_ID = "lin_01M818AAB2NJP8DG7617590VV3"
 TICKET_ID = "tkt_01M819GX8CWEWRMKD33897TJYY"
+UPLOAD_ID = "upl_3Z4N8YQ0CWEWRMKD33897TJYYV"
 DIGEST = "62c6" + "0" * 60
 AT = "2026-11-22T09:10:11.042Z"
 
@@ -95,6 +96,7 @@ LEVEL: dict[str, Any] = {
     "lineage": LINEAGE_ID,
     "level": 1,
     "status": "committed",
+    "label": "winning",
     "density": 0.8,
     "kept": 212960,
     "prunable": 266200,
@@ -113,6 +115,7 @@ TICKET: dict[str, Any] = {
     "replicate": 0,
     "treatment": "winning_ticket",
     "level": 7,
+    "label": "winning",
     "density": 0.210721,
     "verdicts": {"paper_point": "yes"},
     "mask_sha256": DIGEST,
@@ -146,6 +149,39 @@ CURVES: dict[str, Any] = {
     "search": SEARCH_ID,
     "columns": ["level", "density", "early_stop_step", "test_accuracy"],
     "series": [{"lineage": LINEAGE_ID, "treatment": "winning_ticket", "replicate": 0, "points": [[0, 1.0, 400, 0.97]]}],
+}
+
+ANALYSIS: dict[str, Any] = {
+    "object": "analysis",
+    "name": "overlap",
+    "subject": SEARCH_ID,
+    "search": {"id": SEARCH_ID, "status": "running", "complete": False, "levels_committed": 12, "levels_planned": 33},
+}
+
+UPLOAD_MANIFEST: dict[str, Any] = {
+    "format": 1,
+    "model": {"name": "lenet_300_100"},
+    "in_shape": [1, 28, 28],
+    "num_classes": 10,
+}
+
+UPLOAD: dict[str, Any] = {
+    "id": UPLOAD_ID,
+    "object": "upload",
+    "model": {"name": "lenet_300_100"},
+    "in_shape": [1, 28, 28],
+    "num_classes": 10,
+    "layers": [{"name": "fc1.weight", "shape": [300, 784], "kind": "fc", "kept": 49325, "total": 235200}],
+    "kept": 56094,
+    "prunable": 266200,
+    "density": 0.210721,
+    "collapsed": False,
+    "mask_sha256": DIGEST,
+    "mask_bytes": 33275,
+    "rewind_sha256": DIGEST,
+    "rewind_bytes": 1067000,
+    "uploaded_at": AT,
+    "urls": {"self": f"/v1/uploads/{UPLOAD_ID}"},
 }
 
 API_KEY: dict[str, Any] = {"tenant": "alice", "scopes": ["read", "write"], "name": "laptop"}

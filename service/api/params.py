@@ -23,6 +23,7 @@ def _id(prefix: str, example: str, what: str) -> object:
 SearchId = Annotated[str, _id("srch", examples.SEARCH_ID, "Id of a search.")]
 LineageId = Annotated[str, _id("lin", examples.LINEAGE_ID, "Id of a lineage of this search.")]
 TicketId = Annotated[str, _id("tkt", examples.TICKET_ID, "Id of a ticket.")]
+UploadId = Annotated[str, _id("upl", examples.UPLOAD_ID, "Id of an upload.")]
 LevelNumber = Annotated[
     str, Path(description="Level; 0 is the dense network.", json_schema_extra={"pattern": "^(0|[1-9][0-9]?)$"})
 ]
@@ -52,7 +53,11 @@ Label = Annotated[
     ),
 ]
 Treatment = Annotated[
-    str | None, Query(pattern="^[a-z][a-z0-9_]{0,62}$", description="Only lineages of this treatment.")
+    str | None,
+    Query(
+        pattern=r"^[a-z][a-z0-9_]{0,62}(\[[a-z0-9_=.,+-]{1,120}\])?$",
+        description="Only lineages of this treatment, by its label, such as `random_reinit` or `noise[sigma=3.0]`.",
+    ),
 ]
 
 IfNoneMatch = Annotated[str | None, Header(description="Answer 304 if this entity tag still holds.")]

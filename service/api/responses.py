@@ -84,28 +84,49 @@ def as_page(
     return as_json(request, page, headers=sent, chosen=chosen)
 
 
-def as_file(request: Request, conditions: Conditions, data: bytes, *, media_type: str, filename: str) -> Response:
-    """Answer with immutable bytes: strong entity tag, digest, and one byte range if asked for.
+def as_file(
+    request: Request,
+    conditions: Conditions,
+    data: bytes,
+    *,
+    media_type: str,
+    filename: str,
+    final: bool = True,
+    inline: bool = False,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """Answer with a file: strong entity tag, digest, and one byte range if asked for.
+
+    Args:
+        request: What is answered.
+        conditions: The headers that make it conditional or partial.
+        data: The whole content.
+        media_type: Its type.
+        filename: Name under which it is saved.
+        final: Whether these bytes never change, so that they may be cached for good.
+        inline: Whether a browser may show it instead of saving it.
+        headers: Extra headers.
 
     Raises:
         ApiError: `range_not_satisfiable`, if the range lies outside the content.
     """
     digest = hashlib.sha256(data)
     etag = f'"sha256-{digest.hexdigest()}"'
-    headers = {
+    sent = {
         "ETag": etag,
         "Repr-Digest": f"sha-256=:{base64.b64encode(digest.digest()).decode()}:",
-        "Cache-Control": "private, immutable, max-age=31536000",
+        "Cache-Control": "private, immutable, max-age=31536000" if final else "private, no-cache",
         "Vary": "Accept",
         "Accept-Ranges": "bytes",
+        **(headers or {}),
     }
     if etag_matches(conditions.if_none_match, etag):
-        return Response(status_code=304, headers=headers)
-    headers["Content-Disposition"] = f'attachment; filename="{filename}"'
+        return Response(status_code=304, headers=sent)
+    sent["Content-Disposition"] = f'{"inline" if inline else "attachment"}; filename="{filename}"'
     part = None
     if request.method == "GET":
         part = byte_range(conditions.range, conditions.if_range, etag=etag, size_bytes=len(data))
     if part is None:
-        return Response(data, 200, headers, media_type)
-    headers["Content-Range"] = content_range(part, len(data))
-    return Response(data[part], 206, headers, media_type)
+        return Response(data, 200, sent, media_type)
+    sent["Content-Range"] = content_range(part, len(data))
+    return Response(data[part], 206, sent, media_type)

@@ -147,6 +147,37 @@ class Ticket(Shape):
     urls: dict[str, str]
 
 
+class Upload(Shape):
+    """A ticket found elsewhere, as it was uploaded; it belongs to no search and has no verdicts."""
+
+    model_config = ConfigDict(extra="allow", json_schema_extra={"examples": [examples.UPLOAD]})
+
+    id: str
+    object: Literal["upload"]
+    model: dict[str, Any]
+    in_shape: list[int]
+    num_classes: int
+    layers: list[dict[str, Any]]
+    kept: int
+    prunable: int
+    density: Share
+    collapsed: bool
+    mask_sha256: str
+    rewind_sha256: str
+    uploaded_at: Time
+    urls: dict[str, str]
+
+
+class Analysis(Shape):
+    """An analysis of a search or of a ticket; what else it holds depends on its name."""
+
+    model_config = ConfigDict(extra="allow", json_schema_extra={"examples": [examples.ANALYSIS]})
+
+    object: Literal["analysis"]
+    name: str
+    subject: str
+
+
 class Event(Shape):
     """Something that happened in a search, under a name that stays the same when it is sent twice."""
 
@@ -187,6 +218,12 @@ class TicketPage(Page):
     """A page of tickets."""
 
     data: list[Ticket]
+
+
+class UploadPage(Page):
+    """A page of uploads."""
+
+    data: list[Upload]
 
 
 class EventPage(Page):

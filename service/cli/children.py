@@ -20,9 +20,22 @@ def run(session: Session, module: str, words: Sequence[str]) -> int:
     Raises:
         UsageError: If the extra `worker` is not installed here.
     """
+    return _child(session, module, [*words, *(["--json"] if session.as_json else [])])
+
+
+def convert(session: Session, words: Sequence[str]) -> int:
+    """Convert a ticket of another framework on this machine; the child speaks of it on stderr.
+
+    Raises:
+        UsageError: If the extra `worker` is not installed here.
+    """
+    return _child(session, "workers.convert", words)
+
+
+def _child(session: Session, module: str, words: Sequence[str]) -> int:
     if importlib.util.find_spec("torch") is None:
         raise UsageError("this needs torch on this machine: pip install 'lottery-ticket-search[worker]'")
-    argv = [sys.executable, "-m", module, *words, *(["--json"] if session.as_json else [])]
+    argv = [sys.executable, "-m", module, *words]
     return subprocess.run(argv, env=settings_env(Home.at(session.home)), check=False).returncode
 
 

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from service.cli import admin, data, demo, doctor, local, presets, searches, submit, tickets
+from service.cli import admin, analyses, data, demo, doctor, local, presets, searches, submit, tickets
 
 app = typer.Typer(
     name="lth",
@@ -21,6 +21,7 @@ local.register(app)
 demo.register(app)
 submit.register(app)
 searches.register(app)
+analyses.register(app)
 app.add_typer(tickets.app, name="tickets")
 app.add_typer(data.app, name="data")
 app.add_typer(presets.app, name="preset")

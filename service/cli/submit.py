@@ -30,6 +30,9 @@ def submit(
     changes: Annotated[
         list[str] | None, typer.Option("--set", help="Change a value: train.steps=6000, prune.levels=12, ...")
     ] = None,
+    init: Annotated[
+        str | None, typer.Option(help="Transfer this ticket, tkt_... or upl_...: method, init and levels follow.")
+    ] = None,
     name: Annotated[str | None, typer.Option(help="Name of the search.")] = None,
     label: Annotated[list[str] | None, typer.Option(help="Label, name=value; may be repeated.")] = None,
     estimate: Annotated[bool, typer.Option("--estimate", help="Only say what it would cost.")] = False,
@@ -45,7 +48,10 @@ def submit(
     if sum((estimate, validate, wait, watching)) > 1:
         raise UsageError("choose one of --estimate, --validate, --wait and --watch")
     with session.client() as client:
-        body = apply(_body(client, file, preset), changes or [])
+        body = _body(client, file, preset)
+        if init is not None:
+            body = apply(body, transfer_of(init))
+        body = apply(body, changes or [])
         if name is not None:
             body["name"] = name
         if label:
@@ -74,6 +80,18 @@ def _body(client: Client, file: Path | None, preset: str | None) -> dict[str, An
     assert file is not None
     body = read_body(file)
     return body if "spec" in body else {"spec": body}
+
+
+def transfer_of(name: str) -> list[str]:
+    """What makes a search the transfer of a ticket: its method, where the ticket comes from, and one level.
+
+    Raises:
+        UsageError: If it is neither a ticket nor an upload.
+    """
+    kind = {"tkt_": "ticket", "upl_": "upload"}.get(name[:4])
+    if kind is None:
+        raise UsageError(f"--init {name!r}: name a ticket (tkt_...) or an upload (upl_...)")
+    return ["method=transfer", f'init={{"{kind}": "{name}"}}', "prune.levels=1"]
 
 
 def read_body(file: Path) -> dict[str, Any]:

@@ -35,6 +35,7 @@ VERDICT_HEADS = {
     "initialisation_matters": "init\nmatters",
     "mask_matters": "mask\nmatters",
     "matching": "match-\ning",
+    "trained_matches": "trained\nmatches",
     "lost": "lost",
     "not_converged": "not con-\nverged",
 }

@@ -1,10 +1,12 @@
-"""`lth tickets`: list, download, compare and verify tickets."""
+"""`lth tickets`: list, download, compare, verify, upload and import tickets."""
 
 from __future__ import annotations
 
 import itertools
+import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -13,8 +15,10 @@ from service.cli.exits import UsageError
 from service.cli.session import Session, command
 from service.cli.tables import new_table, share, tickets_table
 from service.wire.downloads import MASK_FORMATS
+from service.wire.uploads import TicketFiles
 
-app = typer.Typer(help="Find, download, compare and verify tickets.", no_args_is_help=True)
+FOREIGN_FORMS = ("open_lth", "torch_prune", "safetensors", "npz", "torch")
+app = typer.Typer(help="Find, download, compare, verify, upload and import tickets.", no_args_is_help=True)
 TicketId = Annotated[str, typer.Argument(help="Name of the ticket, tkt_...", metavar="TICKET")]
 
 
@@ -107,7 +111,79 @@ def verify(
     return children.run(session, "workers.verify", words)
 
 
+def upload(
+    session: Session,
+    folders: Annotated[
+        list[Path],
+        typer.Argument(help="Folder with manifest.json, mask.* and rewind.*, as `lth tickets get` writes it."),
+    ],
+) -> None:
+    """Upload tickets, so that a search can transfer them (lth submit --init upl_...)."""
+    _upload(session, [_files_in(folder) for folder in folders])
+
+
+def import_(
+    session: Session,
+    path: Annotated[Path, typer.Argument(help="File or folder of the ticket.")],
+    form: Annotated[str, typer.Option("--from", help=f"Who wrote it: {', '.join(FOREIGN_FORMS)}.")],
+    model: Annotated[str, typer.Option(help="Its network: a name, or the JSON of spec.model.")],
+    in_shape: Annotated[str, typer.Option(help="Shape of one example, channels first: 1x28x28.")],
+    classes: Annotated[int, typer.Option(help="Size of its output layer.", min=1)] = 10,
+    weights: Annotated[Path | None, typer.Option(help="Weights to rewind to, where PATH holds the mask only.")] = None,
+    level: Annotated[int | None, typer.Option(help="Level of an open_lth folder.", min=0)] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--out", help="Write the files here; nothing is uploaded.")
+    ] = None,
+) -> int:
+    """Convert a ticket of another framework on this machine, and upload it."""
+    if form not in FOREIGN_FORMS:
+        raise UsageError(f"--from {form!r}: choose one of {', '.join(FOREIGN_FORMS)}")
+    words = [str(path), "--from", form, "--model", model, "--in-shape", in_shape, "--classes", str(classes)]
+    words += ["--weights", str(weights)] if weights else []
+    words += ["--level", str(level)] if level is not None else []
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = output or Path(scratch)
+        code = children.convert(session, [*words, "--out", str(folder)])
+        if code == 0 and output is None:
+            _upload(session, [_files_in(folder)])
+    return code
+
+
+def uploads(session: Session) -> None:
+    """List uploaded tickets, newest first."""
+    with session.client() as client:
+        found = list(client.uploads())
+    if found or session.as_json:
+        _show_uploads(session, found)
+    else:
+        session.note("no uploads yet")
+
+
+def _files_in(folder: Path) -> TicketFiles:
+    try:
+        return TicketFiles.from_folder(folder)
+    except (OSError, ValueError) as error:
+        raise UsageError(str(error)) from None
+
+
+def _upload(session: Session, tickets: Sequence[TicketFiles]) -> None:
+    with session.client() as client:
+        _show_uploads(session, [client.upload_ticket(files) for files in tickets])
+
+
+def _show_uploads(session: Session, documents: Sequence[Mapping[str, Any]]) -> None:
+    if session.as_json:
+        session.emit(documents)
+        return
+    for document in documents:
+        density = share(float(document["density"]))
+        session.out.print(f"{document['id']}  [dim]{document['model']['name']}, density {density}[/]", soft_wrap=True)
+
+
 command(app, "ls")(ls)
 command(app, "get")(get)
 command(app, "compare")(compare)
 command(app, "verify")(verify)
+command(app, "upload")(upload)
+command(app, "uploads")(uploads)
+command(app, "import")(import_)

@@ -96,3 +96,23 @@ class UnknownFormat(RecordError):
 
 class ExportFailed(RecordError):
     """A worker could not make the form of a ticket that was asked for."""
+
+
+class NotPossible(RecordError):
+    """A worker could not make the analysis or report that was asked for; the text says why."""
+
+
+class UnknownTicket(RecordError):
+    """The tenant has no such ticket to transfer."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"there is no ticket {name}")
+        self.name = name
+
+
+class UnknownUpload(RecordError):
+    """The tenant has uploaded no such ticket."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"there is no upload {name}; upload a ticket by POST /v1/tickets")
+        self.name = name

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from lth_core.expansion import PlannedLineage
+from lth_core.inputs import inputs_of
 from service.store.log import LogRecord, LogState, fold
 from service.store.plans import Plan
 from service.store.summaries import Levels, Summary
@@ -101,4 +102,5 @@ class Facts:
     def _waits_for_mask(self, lineage: PlannedLineage, num_committed: int) -> bool:
         if lineage.source_key is None:
             return False
-        return (lineage.first_level + num_committed) not in self.levels.get(lineage.source_key, {})
+        places = inputs_of(lineage, lineage.first_level + num_committed).values()
+        return any(place.level not in self.levels.get(place.key, {}) for place in places)

@@ -230,31 +230,40 @@ local function flip(_, a)
 end
 
 -- generation, job
-local function ask_export(_, a)
+local function ask_derived(_, a)
   local p, refused = admit(a[1], '')
   if refused then return refused end
-  local fresh = redis.call('ZADD', p .. 'exports', 'NX', now_ms(), a[2])
-  if fresh == 1 then ring(p, 'exports') end
+  local fresh = redis.call('ZADD', p .. 'derive', 'NX', now_ms(), a[2])
+  if fresh == 1 then ring(p, 'derive') end
   return fresh
 end
 
--- generation, lease in ms; the job comes back when its taker does not finish it in time
-local function take_export(_, a)
+-- generation, lease in ms; answers the job and how often it was taken, nothing if none is due; the job comes back when
+-- its taker does not finish it in time
+local function take_derived(_, a)
   local p, refused = admit(a[1], '')
   if refused then return refused end
-  local due = redis.call('ZRANGEBYSCORE', p .. 'exports', '-inf', now_ms(), 'LIMIT', 0, 1)
-  if not due[1] then return '' end
-  redis.call('ZADD', p .. 'exports', now_ms() + tonumber(a[2]), due[1])
-  return due[1]
+  local due = redis.call('ZRANGEBYSCORE', p .. 'derive', '-inf', now_ms(), 'LIMIT', 0, 1)
+  if not due[1] then return {} end
+  redis.call('ZADD', p .. 'derive', now_ms() + tonumber(a[2]), due[1])
+  return { due[1], redis.call('HINCRBY', p .. 'derive_tries', due[1], 1) }
+end
+
+-- generation, job, lease in ms: the taker still works on it
+local function hold_derived(_, a)
+  local p, refused = admit(a[1], '')
+  if refused then return refused end
+  return redis.call('ZADD', p .. 'derive', 'XX', 'CH', now_ms() + tonumber(a[3]), a[2])
 end
 
 -- generation, job, hash, field, value
-local function finish_export(_, a)
+local function finish_derived(_, a)
   local p, refused = admit(a[1], '')
   if refused then return refused end
-  redis.call('ZREM', p .. 'exports', a[2])
+  redis.call('ZREM', p .. 'derive', a[2])
+  redis.call('HDEL', p .. 'derive_tries', a[2])
   redis.call('HSET', p .. a[3], a[4], a[5])
-  ring(p, 'exports')
+  ring(p, 'derive')
   return 1
 end
 
@@ -272,6 +281,7 @@ redis.register_function('lth_renew', renew)
 redis.register_function('lth_unlead', unlead)
 redis.register_function('lth_build', build)
 redis.register_function('lth_flip', flip)
-redis.register_function('lth_ask_export', ask_export)
-redis.register_function('lth_take_export', take_export)
-redis.register_function('lth_finish_export', finish_export)
+redis.register_function('lth_ask_derived', ask_derived)
+redis.register_function('lth_take_derived', take_derived)
+redis.register_function('lth_hold_derived', hold_derived)
+redis.register_function('lth_finish_derived', finish_derived)

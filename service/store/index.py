@@ -161,7 +161,7 @@ class Index:
         """Wait up to a second for news after a position of the bell, `$` meaning from now on.
 
         Returns:
-            The new position and what rang: `queue`, `exports` or `search/tenant`.
+            The new position and what rang: `queue`, `derive` or `search/tenant`.
         """
         generation = self._generation or await self.generation()
         stream = f"lth:{generation}:bell"

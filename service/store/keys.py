@@ -12,6 +12,9 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 _HEX = re.compile(r"[0-9a-f]{64}")
 _SEARCH = re.compile(f"srch_{ULID}")
 _KEY_ID = re.compile(r"[0-9A-Za-z]{8}")
+_SUBJECT = re.compile(f"(srch|tkt)_{ULID}")
+_ARTEFACT = re.compile(r"[a-z0-9][a-z0-9_.-]{0,80}")
+_UPLOAD = re.compile(f"upl_{ULID}")
 _FILE = re.compile(r"[a-z0-9][a-z0-9_]{0,62}\.(json|safetensors)")
 _NONCE = re.compile(r"[0-9a-z]{8,64}")
 _SEARCH_FOLDER = re.compile(rf"searches/([^/]+)/(srch_{ULID})(/.*)?")
@@ -36,6 +39,11 @@ def _tenant(tenant: str) -> str:
 def is_search_id(text: str) -> bool:
     """Tell whether a text has the form of a search id."""
     return _SEARCH.fullmatch(text) is not None
+
+
+def is_upload_id(text: str) -> bool:
+    """Tell whether a text has the form of an upload's id."""
+    return _UPLOAD.fullmatch(text) is not None
 
 
 def is_key_id(text: str) -> bool:
@@ -83,6 +91,12 @@ def results(tenant: str, search_id: str, sha256: str) -> str:
     return f"{search(tenant, search_id)}results/{_part(_HEX, sha256, 'digest')}.json"
 
 
+def derived(tenant: str, search_id: str, subject: str, kind: str, name: str) -> str:
+    """Key of the record that names the blob of an analysis or report of an ended search, or of one of its tickets."""
+    folder = f"{search(tenant, search_id)}results/{_part(_NAME, kind, 'kind')}"
+    return f"{folder}/{_part(_SUBJECT, subject, 'subject')}/{_part(_ARTEFACT, name, 'name')}.json"
+
+
 def lineage(tenant: str, key: str) -> str:
     """Prefix of one lineage's manifests."""
     return f"lineages/{_tenant(tenant)}/{_part(_HEX, key, 'lineage key')}/"
@@ -91,6 +105,16 @@ def lineage(tenant: str, key: str) -> str:
 def manifest(tenant: str, key: str, level: int) -> str:
     """Key of one level's manifest: the object whose existence commits the level."""
     return f"{lineage(tenant, key)}L{_number(level, 3, 'level')}.json"
+
+
+def uploads(tenant: str) -> str:
+    """Prefix of a tenant's uploaded tickets."""
+    return f"uploads/{_tenant(tenant)}/"
+
+
+def upload(tenant: str, upload_id: str) -> str:
+    """Key of the record of an uploaded ticket."""
+    return f"{uploads(tenant)}{_part(_UPLOAD, upload_id, 'upload id')}.json"
 
 
 def blob(tenant: str, sha256: str) -> str:

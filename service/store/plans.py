@@ -14,6 +14,7 @@ from lth_core.canonical import FORMAT, canonical_json, digest_of
 from lth_core.expansion import DatasetInfo, DeviceClass, PlannedLineage, expand
 from lth_core.keys import lineage_id, ticket_id
 from lth_core.spec import Submission
+from lth_core.treatments import Origin
 from service.store import clock
 from service.store.errors import UnknownFormat
 
@@ -34,6 +35,7 @@ class Accepted:
         dataset: The data set as registered at acceptance.
         device_class: What `resources.device` came to.
         provenance: The code that accepted it.
+        origin: What a transferred ticket is made of, None for every other method.
     """
 
     tenant: str
@@ -44,6 +46,7 @@ class Accepted:
     dataset: DatasetInfo
     device_class: DeviceClass
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    origin: Origin | None = None
 
     def to_bytes(self) -> bytes:
         """Encode it as the object that is stored."""
@@ -60,6 +63,8 @@ class Accepted:
             "cost": {"lineages": spec.num_lineages, "levels": spec.num_levels},
             "provenance": dict(self.provenance),
         }
+        if self.origin is not None:
+            document["origin"] = self.origin.model_dump(mode="json")
         return canonical_json(document)
 
     @classmethod
@@ -81,6 +86,7 @@ class Accepted:
             DatasetInfo.model_validate(document["dataset"]),
             document["device_class"],
             document["provenance"],
+            Origin.model_validate(document["origin"]) if "origin" in document else None,
         )
 
 
@@ -105,6 +111,7 @@ class Plan:
             dataset=accepted.dataset,
             resources=accepted.submission.resources,
             device_class=accepted.device_class,
+            origin=accepted.origin,
         )
         return cls(accepted, lineages, raw or accepted.to_bytes())
 
@@ -155,9 +162,9 @@ class Plan:
         return (*dense, *(own.key for own in self.lineages))
 
     def lineages_at(self, key: str, level: int) -> tuple[PlannedLineage, ...]:
-        """Return the lineages that have this level under this key; a dense level 0 may serve many."""
+        """Return the lineages that have this level under this key; a dense level 0 may serve many chains."""
         if level == 0:
-            return tuple(own for own in self.lineages if own.dense_key == key and own.first_level == 0)
+            return tuple(own for own in self.lineages if own.first_level == 0 and own.key_of_level(0) == key)
         return (self.by_key[key],) if key in self.by_key else ()
 
     def ticket_id(self, key: str, level: int, committed_at: str) -> str:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import OrderedDict
 from typing import Any, Self
 
 from service.settings import Settings
 from service.store.api_keys import ApiKeys
+from service.store.derived import Derived
 from service.store.errors import RedisUnavailable, StoreUnavailable
 from service.store.events import Bell, Events
-from service.store.exports import Exports
 from service.store.index import EPOCH, STALE_REFUSED, Index
 from service.store.leading import Leading
 from service.store.objects import ObjectStore
@@ -21,7 +22,7 @@ from service.store.work import Work
 _log = logging.getLogger(__name__)
 
 
-class Record(Submissions, Exports, Events, ApiKeys, Leading, Work):
+class Record(Submissions, Derived, Events, ApiKeys, Leading, Work):
     """Everything the service knows, of which the object store is the truth and Redis an index.
 
     One per process and event loop; open it with `Record.open` and close it. It works while Redis or the store is
@@ -34,6 +35,7 @@ class Record(Submissions, Exports, Events, ApiKeys, Leading, Work):
         self._late_levels = []
         self._late_logs = {}
         self._log_polled_s = {}
+        self._uploads = OrderedDict()
 
     @classmethod
     async def open(cls, settings: Settings, *, objects: ObjectStore | None = None, check: bool = True) -> Self:

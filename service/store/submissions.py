@@ -31,13 +31,14 @@ from service.store.log import MODES, LogState
 from service.store.logbook import Draft
 from service.store.mirror import reservation_of
 from service.store.plans import Accepted, Plan, device_class_of
+from service.store.uploads import Uploads
 
 RESERVATION_MS = 60_000
 WRITE_TIMEOUT_S = 4.5
 _log = logging.getLogger(__name__)
 
 
-class Submissions(Datasets):
+class Submissions(Datasets, Uploads):
     """The client's writes: submit and cancel."""
 
     async def submit(
@@ -57,6 +58,7 @@ class Submissions(Datasets):
         Raises:
             TooManyLineages: If it is too large, counted before anything is built.
             UnknownDataset: If its data set is not registered.
+            UnknownTicket, UnknownUpload: If the tenant has no such ticket to transfer.
             SpecError: If the specification does not fit its data set.
             QuotaExceeded: If the tenant's quota is spent for now.
             TooLargeForQuota: If it can never fit.
@@ -153,6 +155,7 @@ class Submissions(Datasets):
             await self.dataset_info(submission.spec.dataset.name),
             device_class_of(submission.resources.device, self.settings.device_class),
             {"code": _code(), "numerics": NUMERICS},
+            await self.origin(tenant, submission.spec.init),
         )
         return await asyncio.to_thread(Plan.of, accepted)
 
@@ -218,6 +221,7 @@ class Submissions(Datasets):
             own.dataset,
             own.device_class,
             own.provenance,
+            own.origin,
         )
         key = keys.spec(accepted.tenant, accepted.id)
         standing, _ = await self.objects.put_if_absent(key, accepted.to_bytes())

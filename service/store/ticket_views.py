@@ -8,6 +8,7 @@ from typing import Any
 from lth_core.canonical import digest_of
 from lth_core.catalog import MASK_FORMATS
 from lth_core.expansion import PlannedLineage
+from lth_core.starts import level_label, start_document
 from service.store.facts import Facts
 from service.store.summaries import Summary
 
@@ -23,6 +24,8 @@ def level_document(facts: Facts, lineage: PlannedLineage, manifest: Mapping[str,
         "lineage": facts.plan.ids[lineage.key],
         "level": number,
         "status": "committed",
+        "label": level_label(lineage.spec, number),
+        "start": manifest.get("start") or start_document(lineage.spec, number),
         "density": core["density"],
         "kept": core["kept"],
         "prunable": core["prunable"],
@@ -51,6 +54,8 @@ def open_level_document(facts: Facts, lineage: PlannedLineage, level: int) -> di
         "lineage": facts.plan.ids[lineage.key],
         "level": level,
         "status": "running" if running else "pending",
+        "label": level_label(lineage.spec, level),
+        "start": start_document(lineage.spec, level),
         **dict.fromkeys(unknown),
         "layers": [],
         "collapsed": False,
@@ -68,7 +73,11 @@ def ticket_documents(facts: Facts) -> Iterator[dict[str, Any]]:
 
 
 def ticket_document(facts: Facts, lineage: PlannedLineage, summary: Summary) -> dict[str, Any]:
-    """One ticket, with the verdicts of its search; the verdicts are `{}` until judged."""
+    """One ticket, with the verdicts of its search; the verdicts are `{}` until judged.
+
+    `label` says what it is called if its verdict is favourable: `winning`, `matching`, or `trained` for the output of a
+    method that keeps trained weights, which is no ticket at initialisation; null for a control.
+    """
     name = facts.plan.ticket_id(lineage.key, summary["level"], summary["committed_at"])
     spec = facts.plan.accepted.submission.spec
     own = f"/v1/tickets/{name}"
@@ -85,6 +94,7 @@ def ticket_document(facts: Facts, lineage: PlannedLineage, summary: Summary) -> 
         "treatment": lineage.spec.treatment,
         "setting": lineage.setting,
         "level": summary["level"],
+        "label": level_label(lineage.spec, summary["level"]),
         "density": summary["density"],
         "rewind_step": summary["rewind_step"],
         "test_accuracy": summary["metrics"]["test_accuracy"],

@@ -47,6 +47,7 @@ class Tickets(Reading):
         min_accuracy: float | None = None,
         max_density: float | None = None,
         label: str | None = None,
+        output: str | None = None,
         sort: Sort = "-created_at",
     ) -> Page:
         """List a tenant's tickets; `after` is the id of the last ticket of the page before.
@@ -65,6 +66,7 @@ class Tickets(Reading):
                 and (dataset is None or ticket["dataset"] == dataset)
                 and (min_accuracy is None or (accuracy is not None and accuracy >= min_accuracy))
                 and (max_density is None or ticket["density"] <= max_density)
+                and (output is None or ticket["label"] == output)
                 and (label is None or has_label(ticket["labels"], label))
             )
 
@@ -98,6 +100,14 @@ class Tickets(Reading):
         found, degraded = await self.read(lambda source: self._find(source, tenant, ticket_id))
         return Document(ticket_document(found.facts, found.lineage, found.summary), degraded)
 
+    async def found_ticket(self, tenant: str, ticket_id: str) -> Found:
+        """Return one ticket with everything around it.
+
+        Raises:
+            NotFound: If the tenant has none of this id.
+        """
+        return (await self.read(lambda source: self._find(source, tenant, ticket_id)))[0]
+
     async def ticket_manifest(self, tenant: str, ticket_id: str) -> Document:
         """Return the manifest of a ticket's level, as stored.
 
@@ -126,7 +136,7 @@ class Tickets(Reading):
             ArtefactCorrupt: If the bytes are gone or do not match their digest.
             StoreUnavailable: If the store does not answer.
         """
-        found, _ = await self.read(lambda source: self._find(source, tenant, ticket_id))
+        found = await self.found_ticket(tenant, ticket_id)
         digests = {
             "mask": found.summary["mask_sha256"],
             "rewind": found.summary["rewind_sha256"],

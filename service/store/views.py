@@ -166,5 +166,5 @@ def _progress(facts: Facts) -> dict[str, Any]:
 
 def _urls(search_id: str) -> dict[str, str]:
     own = f"/v1/searches/{search_id}"
-    parts = {name: f"{own}/{name}" for name in ("events", "lineages", "cancel", "curves")}
+    parts = {name: f"{own}/{name}" for name in ("events", "lineages", "cancel", "curves", "report")}
     return {"self": own, **parts}

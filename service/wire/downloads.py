@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import re
 import time
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import httpx2
 
@@ -17,7 +18,11 @@ from service.wire.transport import retry_after_s
 
 TICKET_FILES = ("manifest", "mask", "rewind", "final")
 MASK_FORMATS = ("packed", "safetensors", "npz", "torch_prune", "open_lth")
+REPORT_FORMATS = {"json": ".json", "markdown": ".md", "html": ".html", "csv": ".csv", "bibtex": ".bib"}
+"""Forms of a report, and the extensions of their files."""
 LONGEST_EXPORT_S = 180.0
+LONGEST_ANALYSIS_S = 1800.0
+"""Analyses may evaluate networks many times."""
 
 _EXTENSIONS = {
     "packed": ".bits",
@@ -49,19 +54,21 @@ class Download:
     data: bytes
 
     @classmethod
-    def from_answer(cls, part: str, answer: httpx2.Response) -> Self | None:
-        """The download in an answer, or None if the service is still making it (202).
+    def from_answer(cls, part: str, answer: httpx2.Response) -> Self:
+        """The download in an answer.
 
         Raises:
             DigestMismatch: If the bytes do not have the announced `Repr-Digest`.
         """
-        if answer.status_code == httpx2.codes.ACCEPTED:
-            return None
         announced = _REPR_DIGEST.search(answer.headers.get("repr-digest", ""))
         digest = hashlib.sha256(answer.content).digest()
         if announced and base64.b64decode(announced.group(1)) != digest:
             raise DigestMismatch(f"{part}: the {len(answer.content)} bytes do not have the announced digest")
         return cls(part, answer.content)
+
+    def json(self) -> dict[str, Any]:
+        """The object in the bytes."""
+        return dict(json.loads(self.data))
 
     def checked(self, sha256: str) -> bytes:
         """The bytes, if they have this digest.
@@ -73,18 +80,25 @@ class Download:
         return self.data
 
 
-class Export:
-    """Patience with a format that a worker makes on request."""
+class Making:
+    """Patience with what a worker makes on request.
 
-    def __init__(self) -> None:
-        self._deadline = time.monotonic() + LONGEST_EXPORT_S
+    Args:
+        longest_s: Give up after this time.
+    """
 
-    def pause_s(self, answer: httpx2.Response) -> float:
-        """How long to wait before asking again.
+    def __init__(self, longest_s: float) -> None:
+        self._longest_s = longest_s
+        self._deadline = time.monotonic() + longest_s
+
+    def pause_s(self, answer: httpx2.Response) -> float | None:
+        """How long to wait before asking again, or None if the answer is there (it is not 202).
 
         Raises:
             WaitTimeout: If it takes too long.
         """
+        if answer.status_code != httpx2.codes.ACCEPTED:
+            return None
         if time.monotonic() > self._deadline:
-            raise WaitTimeout(f"the export was not made within {LONGEST_EXPORT_S:g} s; ask again later")
+            raise WaitTimeout(f"it was not made within {self._longest_s:g} s; ask again later")
         return retry_after_s(answer) or 1.0

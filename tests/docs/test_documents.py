@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import typer
 
+from lth_core.names import CountRule, Criterion, MethodName, ModelName, TreatmentName
 from service.cli.main import app
+from service.cli.tables import VERDICT_HEADS as VERDICTS
 from service.settings import Settings
+from service.store.jobs import SEARCH_ANALYSES
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
@@ -25,6 +29,13 @@ def test_every_command_stands_in_the_command_page() -> None:
     page = (ROOT / "docs" / "cli.md").read_text()
     missing = [name for name in command_names(typer.main.get_command(app)) if f"`lth {name}" not in page]
     assert missing == []
+
+
+def test_everything_that_can_be_asked_for_stands_in_the_science_page() -> None:
+    page = (ROOT / "docs" / "science.md").read_text()
+    choices = (ModelName, MethodName, Criterion, CountRule, TreatmentName)
+    names = [name for choice in choices for name in get_args(choice)] + [*SEARCH_ANALYSES, *VERDICTS]
+    assert [name for name in names if f"`{name}`" not in page] == []
 
 
 def command_names(command: object, prefix: str = "") -> list[str]:

@@ -10,10 +10,12 @@ from typing import Any
 from lth_core.data import TensorData, load
 from lth_core.expansion import DatasetInfo, PlannedLineage, expand
 from lth_core.fingerprint import fingerprint
+from lth_core.inputs import parent_of
 from lth_core.level import LevelResult
 from lth_core.lineage import run_control, run_lineage
 from lth_core.manifest import Blob, blobs_to_keep, build_manifest, complete_core, core_digest, final_blob
 from lth_core.spec import Submission
+from lth_core.starts import start_document
 from workers.decoded import Decoded
 from workers.decoders import decode_built_in
 
@@ -97,7 +99,9 @@ def compute(submission: Submission, *, tenant: str = TENANT, search: str = "srch
         else:
             source = chains[planned.source_key]
             masks = [(n, source[n].mask) for n in range(1, len(source))]
-            results = list(run_control(planned.spec, digits_tensors(), masks, source[0].rewind))
+            finals = {n: result.final for n, result in enumerate(source)}
+            given = {"finals": finals, "optimizer": source[0].optimizer}
+            results = list(run_control(planned.spec, digits_tensors(), masks, source[0].rewind, **given))
         for result in results:
             _keep(computed, planned, result, search)
     return computed
@@ -108,9 +112,9 @@ def _keep(computed: Computed, planned: PlannedLineage, result: LevelResult, sear
     key = planned.key_of_level(level)
     if (key, level) in computed.manifests:
         return
-    parent = core_digest(computed.manifests[planned.key_of_level(level - 1), level - 1]["core"]) if level else None
-    source = planned.source_key
-    mask_from = core_digest(computed.manifests[source, level]["core"]) if source else None
+    place, source = parent_of(planned, level), planned.source_key
+    parent = core_digest(computed.manifests[place]["core"]) if place else None
+    mask_from = core_digest(computed.manifests[source, level]["core"]) if source and level else None
     computed.finals[key, level] = final_blob(result).data
     blobs = blobs_to_keep(result, planned.spec)
     for blob in blobs.values():
@@ -118,6 +122,7 @@ def _keep(computed: Computed, planned: PlannedLineage, result: LevelResult, sear
     computed.manifests[key, level] = build_manifest(
         complete_core(result.core, key=key, parent=parent, mask_from=mask_from),
         {name: Blob.reference(blob) for name, blob in blobs.items()},
+        start=start_document(planned.spec, level),
         epoch=1,
         attempt=1,
         search=search,

@@ -6,11 +6,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lth_core.expansion import PlannedLineage
+from lth_core.model_spec import ModelSpec
 from lth_core.weights import to_safetensors
 from service.settings import Settings
-from service.store.exports import FORMATS, ExportJob
+from service.store.jobs import EXPORTS, REPORTS, SEARCH_ANALYSES, TICKET_ANALYSES, Kind
 from service.store.record import Record
+from service.store.uploads import UploadedTicket
 from tests.support.chains import Computed, compute, digits, digits_info, small_submission
+from tests.support.uploads import Ticket
 
 EPOCH_OWNER = "seed"
 
@@ -25,6 +28,7 @@ class Seeded:
         computed: Its manifests and blobs.
         lineages: Lineage ids by treatment.
         tickets: Ticket ids by treatment and level.
+        upload: Id of a ticket of the same network that the tenant uploaded.
     """
 
     tenant: str
@@ -32,6 +36,7 @@ class Seeded:
     computed: Computed
     lineages: dict[str, str] = field(default_factory=dict)
     tickets: dict[tuple[str, int], str] = field(default_factory=dict)
+    upload: str = ""
 
     def manifest(self, treatment: str, level: int) -> dict[str, Any]:
         """Return the manifest of one level."""
@@ -68,16 +73,44 @@ async def write_search(record: Record, tenant: str, *, epoch: int, name: str, en
         sha256 = await record.put_results(tenant, seeded.id, results)
         await record.finish(tenant, seeded.id, "succeeded", None, sha256, epoch)
     await _name(record, seeded)
+    seeded.upload = await _upload(record, tenant)
     return seeded
 
 
-async def make_exports(record: Record, tenant: str, ticket: str) -> None:
-    """Answer the exports of a ticket as a worker would, with bytes that say what they stand for."""
-    for form in FORMATS:
-        assert await record.request_export(tenant, ticket, form) is None
-        job = await record.next_export(1.0)
-        assert job == ExportJob(tenant, ticket, form)
-        await record.finish_export(job, await record.objects.put_blob(tenant, f"{form} of {ticket}".encode()))
+async def make_derived(record: Record, tenant: str, search: str, ticket: str) -> None:
+    """Answer everything that can be derived of an ended search and a ticket of it, as a worker would."""
+    wanted: list[tuple[str, Kind, tuple[str, ...]]] = [
+        (ticket, "export", EXPORTS),
+        (ticket, "analysis", TICKET_ANALYSES),
+        (search, "analysis", SEARCH_ANALYSES),
+        (search, "report", (*REPORTS, "figure-accuracy.svg", "figure-accuracy.png")),
+    ]
+    for subject, kind, names in wanted:
+        for name in names:
+            await make_one(record, tenant, subject, kind, name)
+
+
+async def make_one(record: Record, tenant: str, subject: str, kind: Kind, name: str) -> None:
+    """Answer one job with bytes that say what they stand for; an analysis is JSON."""
+    assert await record.request_derived(tenant, subject, kind, name) is None
+    job = await record.next_derived(1.0)
+    assert job is not None
+    assert (job.tenant, job.subject, job.kind, job.name) == (tenant, subject, kind, name)
+    text = (
+        f'{{"name":"{name}","object":"analysis","subject":"{subject}"}}'
+        if kind == "analysis"
+        else f"{name} of {subject}"
+    )
+    await record.finish_derived(job, await record.objects.put_blob(tenant, text.encode()))
+
+
+async def _upload(record: Record, tenant: str) -> str:
+    own = Ticket()
+    model = ModelSpec(name="mlp", sizes=own.sizes)
+    document, _ = await record.put_upload(
+        tenant, UploadedTicket(model, own.in_shape, own.sizes[-1], own.mask, own.rewind)
+    )
+    return str(document["id"])
 
 
 async def _name(record: Record, seeded: Seeded) -> None:

@@ -57,6 +57,7 @@ def tiny_lineage(
     train: dict[str, Any] | None = None,
     prune: dict[str, Any] | None = None,
     rewind_step: int = 0,
+    rewind: dict[str, Any] | None = None,
     model: ModelSpec | None = None,
     shape: tuple[int, ...] = SHAPE,
     **more: Any,
@@ -70,6 +71,6 @@ def tiny_lineage(
         num_classes=NUM_CLASSES,
         train=Train(**{"steps": 30, "eval_every": 10, "batch_size": 16, "lr": 0.01, **(train or {})}),
         prune=Prune(**{"levels": 3, **(prune or {})}),
-        rewind=Rewind(step=rewind_step),
+        rewind=Rewind(**{"step": rewind_step, **(rewind or {})}),
         **{"replicate": 0, **more},
     )

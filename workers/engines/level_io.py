@@ -6,11 +6,12 @@ import asyncio
 from typing import Any
 
 from lth_core.expansion import LineageSpec
+from lth_core.inputs import needs_origin
 from lth_core.level import LevelResult, LevelTask
 from lth_core.manifest import blobs_to_keep, final_blob
 from lth_core.masks import unpack_mask
-from lth_core.pruning import next_mask
-from lth_core.weights import weights_from_safetensors
+from lth_core.transfer import read_ticket
+from lth_core.weights import Weights, from_safetensors, weights_from_safetensors
 from service.store import keys
 from service.store.failpoints import reach
 from service.store.objects import ObjectStore
@@ -31,17 +32,28 @@ async def fetch_task(objects: ObjectStore, order: Order) -> LevelTask:
         StoreUnavailable: If the store is down for long.
     """
     lineage = LineageSpec.model_validate_json(order.spec)
-    if order.level == 0:
-        return LevelTask(lineage, 0)
+    names = [order.mask, order.rewind, order.dense_final, order.carried, order.optimizer]
+    origin = lineage.origin if needs_origin(lineage, order.level) else None
+    if origin is not None:
+        names += [origin.mask_sha256, origin.rewind_sha256]
+    wanted = list(dict.fromkeys(name for name in names if name is not None))
+    found = await asyncio.gather(*(_blob(objects, order.tenant, name) for name in wanted))
+    blobs = dict(zip(wanted, found, strict=True))
     tensors = lineage.tensors()
-    assert order.rewind is not None
-    wanted = (order.mask or order.final, order.rewind)
-    source, rewind = await asyncio.gather(*(_blob(objects, order.tenant, str(name)) for name in wanted))
-    if order.mask is not None:
-        mask = unpack_mask(source, tensors)
-    else:
-        mask = next_mask(lineage, None, weights_from_safetensors(source, tensors))
-    return LevelTask(lineage, order.level, mask, weights_from_safetensors(rewind, tensors))
+
+    def weights(name: str | None) -> Weights | None:
+        return None if name is None else weights_from_safetensors(blobs[name], tensors)
+
+    return LevelTask(
+        lineage,
+        order.level,
+        mask=None if order.mask is None else unpack_mask(blobs[order.mask], tensors),
+        rewind=weights(order.rewind),
+        dense_final=weights(order.dense_final),
+        carried=weights(order.carried),
+        optimizer=None if order.optimizer is None else from_safetensors(blobs[order.optimizer]),
+        origin=None if origin is None else read_ticket(origin, blobs[origin.mask_sha256], blobs[origin.rewind_sha256]),
+    )
 
 
 async def store_result(

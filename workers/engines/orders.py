@@ -22,9 +22,11 @@ class Order:
         device: Class of device it must run on.
         threads: CPU threads it must run with.
         steps: Optimizer steps it will take.
-        mask: Blob of the mask to train under, None at level 0 and where it follows from `final`.
-        final: Blob of the dense network's final weights, where the first mask follows from them.
-        rewind: Blob of W_k of the dense network, None at level 0.
+        mask: Blob of the mask that the level is given, None where it is given none.
+        rewind: Blob of W_k of the dense network, None for the dense network itself.
+        dense_final: Blob of the dense network's final weights, where the mask follows from them.
+        carried: Blob of the final weights of the level before, where training goes on from them.
+        optimizer: Blob of the dense network's optimizer state at step k, where it is restored.
         attempt: Which start of the lineage asks, from 1.
     """
 
@@ -38,8 +40,10 @@ class Order:
     threads: int
     steps: int
     mask: str | None = None
-    final: str | None = None
     rewind: str | None = None
+    dense_final: str | None = None
+    carried: str | None = None
+    optimizer: str | None = None
     attempt: int = 1
 
     @property

@@ -14,6 +14,7 @@ from service.api.errors import ApiError
 from service.api.params import IfNoneMatch
 from service.api.responses import as_json, degraded_header
 from service.store.errors import UnknownDataset
+from service.store.jobs import REPORTS, SEARCH_ANALYSES, TICKET_ANALYSES
 
 _ANSWERS = {**docs.also(304, "It has not changed."), **docs.problems()}
 router = APIRouter(tags=["catalog"])
@@ -22,8 +23,10 @@ Name = Annotated[str, Path(description="A name.", json_schema_extra={"pattern": 
 
 @router.get("/v1/catalog", response_model=schemas_service.Catalog, responses=_ANSWERS)
 async def get_catalog(request: Request, _: Reader, if_none_match: IfNoneMatch = None) -> Response:
-    """Show the legal values of every choice, and whether this service supports them."""
-    return as_json(request, catalog(), if_none_match=if_none_match, etag=True)
+    """Show the legal values of every choice, whether this service supports them, and what it derives of results."""
+    analyses = {"search": SEARCH_ANALYSES, "ticket": TICKET_ANALYSES}
+    shown = {**catalog(), "analyses": analyses, "reports": REPORTS}
+    return as_json(request, shown, if_none_match=if_none_match, etag=True)
 
 
 @router.get("/v1/presets", response_model=schemas_service.PresetList, responses=_ANSWERS)
@@ -77,6 +80,7 @@ async def get_quota(request: Request, caller: Reader) -> Response:
         "running_lineages": own.quota_running_lineages,
         "live_searches": own.quota_live_searches,
         "body_bytes": own.quota_body_bytes,
+        "upload_bytes": own.quota_upload_bytes,
         "streams_per_key": own.quota_streams,
     }
     used = await caller.record.quota(caller.tenant)

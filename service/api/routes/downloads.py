@@ -2,71 +2,30 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
-from collections.abc import Awaitable, Callable
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request, Response
 
-from service.api import docs, params
+from service.api import derived, docs, params
 from service.api.context import Caller, Reader
 from service.api.errors import ApiError
 from service.api.mask_formats import EXTENSIONS, MEDIA_TYPES, WORKER_FORMATS, as_npz, as_safetensors, unpack
 from service.api.negotiation import choose
-from service.api.responses import as_file, as_json, encode
+from service.api.responses import as_file, encode
+from service.api.routing import RANGED, answers, get_and_head
 
-EXPORT_WAIT_S = 30.0
-EXPORT_POLL_S = 0.25
-EXPORT_RETRY_S = 5
 SAFETENSORS = MEDIA_TYPES["safetensors"]
 router = APIRouter(tags=["downloads"])
 Form = Annotated[
     Literal["safetensors", "packed", "npz", "torch_prune", "open_lth"] | None,
     Query(description="Form of the mask; wins over `Accept`."),
 ]
-_RANGED = {
-    **docs.also(206, "The range of the bytes that was asked for."),
-    **docs.also(304, "The client has these bytes already."),
-}
 
 
-Endpoint = TypeVar("Endpoint", bound=Callable[..., Awaitable[Response]])
-
-
-def _answers(description: str, media_types: list[str]) -> dict[int | str, dict[str, Any]]:
-    file = docs.binary(description, media_types)
-    return {200: file, **_RANGED, 206: docs.binary("One range of it.", media_types), **docs.problems(416)}
-
-
-def _get_and_head(path: str, responses: dict[int | str, dict[str, Any]]) -> Callable[[Endpoint], Endpoint]:
-    def register(endpoint: Endpoint) -> Endpoint:
-        name = endpoint.__name__
-        for method in ("GET", "HEAD"):
-            router.add_api_route(
-                path,
-                endpoint,
-                methods=[method],
-                operation_id=name if method == "GET" else f"{name}_head",
-                response_class=Response,
-                responses=responses,
-            )
-        return endpoint
-
-    return register
-
-
-@_get_and_head(
+@get_and_head(
+    router,
     "/v1/tickets/{ticket_id}/mask",
-    {
-        **_answers("The mask.", list(MEDIA_TYPES.values())),
-        **docs.problems(409, 416),
-        202: {
-            "description": "A worker is making this form; ask again after `Retry-After` seconds.",
-            "content": {"application/json": {"schema": {"type": "object"}}},
-            "headers": {"Retry-After": {"schema": {"type": "integer"}}},
-        },
-    },
+    {**answers("The mask.", list(MEDIA_TYPES.values())), **derived.LATER},
 )
 async def get_mask(
     request: Request,
@@ -78,17 +37,16 @@ async def get_mask(
     """Download a ticket's mask in the form of `format`, or of `Accept`."""
     form = format or _form_of(choose(request.headers.get("accept"), tuple(MEDIA_TYPES.values())))
     if form in WORKER_FORMATS:
-        data = await _export(request, caller, ticket_id, form)
-        if data is None:
-            headers = {"Retry-After": str(EXPORT_RETRY_S)}
-            answer = {"object": "export", "ticket": ticket_id, "format": form, "status": "queued"}
-            return as_json(request, answer, 202, headers=headers, chosen=True)
+        made = await derived.wait_for(request, caller, ticket_id, "export", form)
+        if made is None:
+            return derived.later(request, ticket_id, "export", form)
+        data = made.data
     else:
         data = await _mask(caller, ticket_id, form)
     return as_file(request, conditions, data, media_type=MEDIA_TYPES[form], filename=f"{ticket_id}.{EXTENSIONS[form]}")
 
 
-@_get_and_head("/v1/tickets/{ticket_id}/rewind", _answers("The weights to rewind to.", [SAFETENSORS]))
+@get_and_head(router, "/v1/tickets/{ticket_id}/rewind", answers("The weights to rewind to.", [SAFETENSORS]))
 async def get_rewind(
     request: Request,
     caller: Reader,
@@ -99,7 +57,7 @@ async def get_rewind(
     return await _weights(request, caller, ticket_id, "rewind", conditions)
 
 
-@_get_and_head("/v1/tickets/{ticket_id}/final", _answers("The trained weights.", [SAFETENSORS]))
+@get_and_head(router, "/v1/tickets/{ticket_id}/final", answers("The trained weights.", [SAFETENSORS]))
 async def get_final(
     request: Request,
     caller: Reader,
@@ -110,11 +68,12 @@ async def get_final(
     return await _weights(request, caller, ticket_id, "final", conditions)
 
 
-@_get_and_head(
+@get_and_head(
+    router,
     "/v1/tickets/{ticket_id}/manifest",
     {
         200: {"description": "The manifest.", "content": {"application/json": {"schema": {"type": "object"}}}},
-        **_RANGED,
+        **RANGED,
         **docs.problems(416),
     },
 )
@@ -157,16 +116,3 @@ async def _weights(
     choose(request.headers.get("accept"), (SAFETENSORS,))
     _, data = await caller.record.ticket_blob(caller.tenant, ticket_id, part)
     return as_file(request, conditions, data, media_type=SAFETENSORS, filename=f"{ticket_id}.{part}.safetensors")
-
-
-async def _export(request: Request, caller: Caller, ticket_id: str, form: str) -> bytes | None:
-    """Return an export that a worker has made, waiting a while for it; None while it is being made."""
-    deadline = time.monotonic() + (EXPORT_WAIT_S if request.method == "GET" else 0.0)
-    while True:
-        blob = await caller.record.request_export(caller.tenant, ticket_id, form)
-        if blob is not None:
-            return await caller.record.blob(caller.tenant, blob.sha256)
-        stopping = caller.services.draining.is_set() or await request.is_disconnected()
-        if stopping or time.monotonic() >= deadline:
-            return None
-        await asyncio.sleep(EXPORT_POLL_S)

@@ -67,7 +67,8 @@ async def submit_search(
     max_lineages = caller.services.settings.quota_lineages
     check_size(submission, max_lineages)
     submission.spec.check()
-    fits(submission.spec, await caller.record.dataset_info(submission.spec.dataset.name))
+    dataset = await caller.record.dataset_info(submission.spec.dataset.name)
+    fits(submission.spec, dataset, await caller.record.origin(caller.tenant, submission.spec.init))
     if validate_only:
         return as_json(request, estimate(submission.spec, max_lineages=max_lineages))
     fingerprint = sha256_hex(b"POST /v1/searches\n" + canonical_json(body))
@@ -91,9 +92,10 @@ async def estimate_search(request: Request, caller: Estimator) -> Response:
     submission = parse_submission(await read_json(request))
     answer = estimate(submission.spec, max_lineages=caller.services.settings.quota_lineages)
     dataset = await caller.record.dataset_info(submission.spec.dataset.name)
+    origin = await caller.record.origin(caller.tenant, submission.spec.init)
     if answer["fits"]:
         submission.spec.check()
-        fits(submission.spec, dataset)
+        fits(submission.spec, dataset, origin)
     return as_json(request, answer)
 
 

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request, Response
 
+from lth_core.labels import Label
 from service.api import cursors, docs, params, schemas
 from service.api.comparison import compare
 from service.api.context import Reader
@@ -19,6 +20,7 @@ Verdict = Annotated[
         "initialisation_matters",
         "mask_matters",
         "matching",
+        "trained_matches",
         "lost",
         "not_converged",
     ]
@@ -43,6 +45,7 @@ async def list_tickets(
     min_accuracy: Bound = None,
     max_density: Bound = None,
     label: params.Label = None,
+    output: Annotated[Label | None, Query(description="Only what may be called so: its `label`.")] = None,
     sort: Annotated[Literal["-created_at", "density", "-test_accuracy"], Query(description="Order.")] = "-created_at",
 ) -> Response:
     """List tickets, newest first or by density or test accuracy."""
@@ -58,6 +61,7 @@ async def list_tickets(
         min_accuracy=min_accuracy,
         max_density=max_density,
         label=label,
+        output=output,
         sort=sort,
     )
     next_after = page.next_after and cursors.encode("tickets", page.next_after)
@@ -68,8 +72,8 @@ async def list_tickets(
 async def compare_tickets(
     request: Request,
     caller: Reader,
-    a: Annotated[str, Query(max_length=40, description="Id of a ticket.")],
-    b: Annotated[str, Query(max_length=40, description="Id of another ticket of the same architecture.")],
+    a: Annotated[str, Query(max_length=40, description="Id of a ticket or of an upload.")],
+    b: Annotated[str, Query(max_length=40, description="Id of another one of the same architecture.")],
 ) -> Response:
     """Compare two masks per layer: Jaccard index, Hamming distance, overlap against chance."""
     return as_json(request, await compare(caller.record, caller.tenant, a, b))

@@ -125,7 +125,7 @@ class World:
 
 
 async def _seed(world: World, tenants: tuple[str, ...]) -> None:
-    from tests.support.seeds import lead_once, make_exports, register_digits, write_search
+    from tests.support.seeds import lead_once, make_derived, register_digits, write_search
 
     record, epoch = await lead_once(world.settings)
     try:
@@ -133,7 +133,7 @@ async def _seed(world: World, tenants: tuple[str, ...]) -> None:
         for tenant in tenants:
             written = await write_search(record, tenant, epoch=epoch, name=f"first-of-{tenant}")
             world.searches[tenant] = written
-            await make_exports(record, tenant, written.tickets["winning_ticket", 2])
+            await make_derived(record, tenant, written.id, written.tickets["winning_ticket", 2])
         if "alice" not in tenants:
             return
         world.searches["open"] = await write_search(record, "alice", epoch=epoch, name="second", ended=False)

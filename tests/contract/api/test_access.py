@@ -13,7 +13,7 @@ import pytest
 
 from tests.contract.api.conftest import Api, World, start_api
 
-READS = ["/v1/searches", "/v1/tickets", "/v1/catalog", "/v1/presets", "/v1/datasets", "/v1/me", "/v1/quota"]
+READS = ["/v1/searches", "/v1/tickets", "/v1/uploads", "/v1/catalog", "/v1/presets", "/v1/datasets", "/v1/me", "/v1/quota"]
 
 
 def operations(api: Api, world: World, tenant: str) -> list[tuple[str, str]]:
@@ -23,12 +23,15 @@ def operations(api: Api, world: World, tenant: str) -> list[tuple[str, str]]:
         "search_id": seeded.id,
         "lineage_id": seeded.lineages["winning_ticket"],
         "number": "1",
-        "ticket_id": seeded.tickets["winning_ticket", 1],
+        "ticket_id": seeded.tickets["winning_ticket", 2],
+        "upload_id": seeded.upload,
+        "analysis": "overlap",
+        "figure": "accuracy.svg",
     }
     found = []
     for path, methods in api.having(None).get("/openapi.json")["paths"].items():
         names = set(re.findall(r"\{(\w+)\}", path))
-        if path.startswith("/v1/") and names & {"search_id", "ticket_id"}:
+        if path.startswith("/v1/") and names & {"search_id", "ticket_id", "upload_id"}:
             found += [(method.upper(), path.format(**ids)) for method in methods]
     return found
 

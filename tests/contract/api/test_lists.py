@@ -72,6 +72,19 @@ def test_tickets_are_found_by_what_they_are_worth(keyed: Api, world: World) -> N
         one for one in keyed.get("/v1/tickets?limit=200")["data"] if one["test_accuracy"] == 1.0
     ]
     assert keyed.get("/v1/tickets?model=conv_2")["data"] == []
+    assert keyed.get("/v1/tickets?verdict=trained_matches")["data"] == []
+    assert keyed.get(f"/v1/tickets?output=winning&search={seeded.id}&limit=200")["data"] == everything
+    assert keyed.get("/v1/tickets?output=trained")["data"] == []
+
+
+def test_a_treatment_is_named_by_its_label(keyed: Api, world: World) -> None:
+    own = f"/v1/searches/{world.searches['alice'].id}/lineages"
+    for label in ("noise%5Bsigma=3.0%5D", "noise[sigma=1e-05]", "signed_constant%5Brescaled%5D", "reuse"):
+        assert keyed.get(f"{own}?treatment={label}")["data"] == []
+        assert keyed.get(f"/v1/tickets?treatment={label}")["data"] == []
+    for label in ("Noise", "noise[", "noise%5B%5D", "noise[sigma=3.0]x", "noise[a b]"):
+        answer = keyed.send("GET", f"{own}?treatment={label.replace(' ', '%20')}")
+        assert (answer.status, answer.json()["code"]) == (422, "bad_filter"), label
 
 
 def test_the_best_ticket_of_an_ended_search_is_named(keyed: Api, world: World) -> None:
@@ -88,6 +101,23 @@ def test_catalog_presets_and_datasets_are_shown_and_cached(api: Api) -> None:
     assert api.get("/v1/datasets/digits")["num_test"] == 360
     for path in ("/v1/presets/nothing", "/v1/datasets/nothing", "/v1/datasets/NOTHING", "/v1/datasets/%00"):
         assert api.send("GET", path).json()["code"] == "not_found"
+
+
+def test_the_catalog_names_what_can_be_derived_and_every_part(api: Api) -> None:
+    catalog = api.get("/v1/catalog")
+    assert "barrier" in catalog["analyses"]["search"]
+    assert "barrier" not in catalog["analyses"]["ticket"]
+    assert catalog["reports"] == ["json", "markdown", "html", "csv", "bibtex"]
+    assert {"train", "prune", "rewind", "treatment", "model", "init"} <= set(catalog["schemas"])
+    names = {one["name"] for one in catalog["choices"]["method"] if one["supported"]}
+    assert {"imp", "one_shot", "snip", "transfer"} <= names
+
+
+def test_every_preset_is_shown_whole_and_counted(api: Api) -> None:
+    for head in api.get("/v1/presets")["data"]:
+        spec = api.get(head["url"])["spec"]
+        assert (spec["model"]["name"], spec["dataset"]["name"]) == (head["model"], head["dataset"])
+        assert head["levels"] >= head["lineages"] > 0
 
 
 def test_a_preset_can_be_posted_as_it_is(api: Api) -> None:

@@ -34,6 +34,8 @@ generation.max-examples = 8
 "path.search_id" = "{search}"
 "path.lineage_id" = "{lineage}"
 "path.ticket_id" = "{ticket}"
+"path.upload_id" = "{upload}"
+"path.figure" = "accuracy.svg"
 "query.a" = "{ticket}"
 "query.b" = "{ticket}"
 
@@ -57,6 +59,7 @@ def test_the_document_and_the_service_agree(keyed: Api, world: World, tmp_path: 
         "search": seeded.id,
         "lineage": seeded.lineages["winning_ticket"],
         "ticket": seeded.tickets["winning_ticket", 2],
+        "upload": seeded.upload,
     }
     config = tmp_path / "schemathesis.toml"
     config.write_text(CONFIG.format(**ids))

@@ -1,4 +1,4 @@
-"""Data sets, API keys and exports: registered once, found everywhere, never trusted unverified."""
+"""Data sets and API keys: registered once, found everywhere, never trusted unverified."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import pytest
 
 from lth_core.weights import to_safetensors
 from service.store import clock, keys
-from service.store.errors import ArtefactCorrupt, ExportFailed, NotFound, RedisUnavailable, UnknownDataset
+from service.store.errors import ArtefactCorrupt, NotFound, RedisUnavailable, UnknownDataset
 from service.store.record import Record
-from tests.support.records import TENANT, OpenRecord, commit, register_tiny, start, tiny_arrays, tiny_info
+from tests.support.records import OpenRecord, register_tiny, tiny_arrays, tiny_info
 
 pytestmark = pytest.mark.anyio
 
@@ -104,38 +104,3 @@ async def test_a_revocation_that_the_index_missed_is_reported(record: Record) ->
     record.mirror.put = lost  # type: ignore[method-assign]
     with pytest.raises(RedisUnavailable):
         await record.revoke_api_key(document["id"])
-
-
-async def test_an_export_is_queued_once_made_once_and_then_served(record: Record) -> None:
-    name, truth = await start(record)
-    await commit(record, name, truth.lineages[0], 1)
-    await commit(record, name, truth.lineages[0], 0)
-    ticket = (await record.tickets(TENANT, limit=1)).data[0]["id"]
-    assert [await record.request_export(TENANT, ticket, "torch_prune") for _ in range(3)] == [None] * 3
-    assert await record.num_exports_waiting() == 1
-    job = await record.next_export(0.0)
-    assert job is not None
-    assert (job.tenant, job.ticket, job.format) == (TENANT, ticket, "torch_prune")
-    assert await record.next_export(0.0) is None
-    made = await record.objects.put_blob(TENANT, b"exported")
-    await record.finish_export(job, made)
-    assert await record.request_export(TENANT, ticket, "torch_prune") == made
-    assert await record.num_exports_waiting() == 0
-    assert await record.blob(TENANT, made.sha256) == b"exported"
-
-
-async def test_an_export_that_cannot_be_made_says_why(record: Record) -> None:
-    name, truth = await start(record)
-    await commit(record, name, truth.lineages[0], 0)
-    await commit(record, name, truth.lineages[0], 1)
-    ticket = (await record.tickets(TENANT, limit=1)).data[0]["id"]
-    await record.request_export(TENANT, ticket, "open_lth")
-    job = await record.next_export(0.0)
-    assert job is not None
-    await record.finish_export(job, None, error="rewind weights were not kept")
-    with pytest.raises(ExportFailed, match="not kept"):
-        await record.request_export(TENANT, ticket, "open_lth")
-    with pytest.raises(NotFound):
-        await record.request_export(TENANT, "tkt_" + "0" * 26, "open_lth")
-    with pytest.raises(ValueError, match="format must be"):
-        await record.request_export(TENANT, ticket, "zip")

@@ -31,6 +31,14 @@ def test_a_minimum_at_the_end_is_not_converged():
     assert curves(9.0, 1.0, 1.0).converged
 
 
+def test_an_evaluation_that_does_not_count_is_never_the_early_stop():
+    made = Curves()
+    for i, loss in enumerate([9.0, 1.0, 2.0, 4.0, 3.0, 3.5]):
+        made.add(Point(i, 0.1, None, Score(loss, 0)), counts=i >= 3)
+    assert made.early_stop.step == 4
+    assert len(made.points) == 6
+
+
 def test_adding_tells_whether_the_loss_is_the_lowest_so_far():
     made = Curves()
     told = [made.add(Point(i, 0.1, None, Score(loss, 0))) for i, loss in enumerate([0.0, 3.0, 3.0, 2.0, 5.0])]

@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from lth_core.data import epoch_batches, load, split
+from lth_core.data import batches, epoch_batches, load, split
 from lth_core.errors import UserError
 from lth_core.normalisation import channel_statistics, normalise
-from lth_core.training import batches
 from tests.support.tiny import tiny_arrays, tiny_data, tiny_info
 
 
@@ -90,3 +89,15 @@ def test_batches_from_a_later_step_are_those_of_a_training_that_began_at_zero():
     for first in (1, 6, 7, 20):
         later = [labels for _, (_, labels) in zip(range(first, 30), batches(data, parts, 0, 16, first), strict=False)]
         assert all(torch.equal(a, b) for a, b in zip(whole[first:], later, strict=True))
+
+
+def test_another_order_stream_gives_other_batches_of_the_same_examples():
+    parts = split(120, 0)
+    usual, other = (epoch_batches(parts, 0, 0, 108, name) for name in ("order", "order:reordered:0"))
+    assert not np.array_equal(usual, other)
+    assert sorted(usual.ravel()) == sorted(other.ravel()) == sorted(parts.fit)
+    data = tiny_data()
+    images, labels = next(batches(data, parts, 0, 16, 0, order="order:reordered:0"))
+    chosen = epoch_batches(parts, 0, 0, 16, "order:reordered:0")[0]
+    assert torch.equal(images, data.train_images[chosen])
+    assert torch.equal(labels, data.train_labels[chosen])

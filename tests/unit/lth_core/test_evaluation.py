@@ -42,3 +42,40 @@ def test_evaluating_records_no_gradients():
     evaluate(module, torch.ones(2, 4), torch.zeros(2, dtype=torch.int64))
     assert module.weight.grad is None
     assert weights.grad is None
+
+
+class Probe(nn.Module):
+    """Batch norm and dropout before a linear layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm, self.drop, self.out = nn.BatchNorm1d(4), nn.Dropout(0.5), nn.Linear(4, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.out(self.drop(self.norm(x)))
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_evaluating_leaves_running_statistics_and_mode_alone_and_drops_nothing(training):
+    module = Probe().train(training)
+    before = {name: value.clone() for name, value in module.state_dict().items()}
+    x, labels = torch.randn(20, 4) * 3 + 1, torch.arange(20) % 3
+    first, second = (evaluate(module, x, labels).loss for _ in range(2))
+    with torch.no_grad():
+        normed = x / (1 + module.norm.eps) ** 0.5  # by its running statistics, mean 0 and variance 1
+        expected = F.cross_entropy(module.out(normed), labels).item()
+    assert first == second == pytest.approx(expected, rel=1e-5)
+    assert all(part.training is training for part in module.modules())
+    assert all(torch.equal(value, before[name]) for name, value in module.state_dict().items())
+
+
+def test_an_evaluation_that_is_stopped_returns_to_the_mode_it_found():
+    module = Probe()
+
+    def stop() -> None:
+        raise RuntimeError("stop")
+
+    with pytest.raises(RuntimeError, match="stop"):
+        evaluate(module, torch.randn(4, 4), torch.zeros(4, dtype=torch.int64), beat=stop)
+    assert module.training
+    assert module.norm.training

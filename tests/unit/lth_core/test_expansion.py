@@ -12,6 +12,7 @@ from lth_core.expansion import DatasetInfo, PlannedLineage, expand, fits, num_va
 from lth_core.keys import lineage_id, new_search_id, ticket_id, ulid_time
 from lth_core.parts import Resources
 from lth_core.spec import SearchSpec
+from lth_core.treatments import Origin
 
 MNIST = DatasetInfo(
     name="mnist", digest="ab" * 32, shape=(1, 28, 28), num_classes=10, num_train=60_000, num_test=10_000
@@ -104,3 +105,63 @@ def test_ids_are_functions_of_the_record_and_carry_their_time() -> None:
     assert ticket_id(search, "a" * 64, 1, at) != ticket_id(search, "a" * 64, 2, at)
     assert len(search) == len("srch_") + 26
     assert search < new_search_id(at.replace(year=2027), bytes(10))
+
+
+def origin(**change: Any) -> Origin:
+    """A ticket that was found in LeNet on MNIST."""
+    found = {"model": {"name": "lenet_300_100"}, "in_shape": [1, 28, 28], "num_classes": 10}
+    return Origin.model_validate({"mask_sha256": "a" * 64, "rewind_sha256": "b" * 64, **found, **change})
+
+
+TRANSFER: dict[str, Any] = {
+    **MINIMAL,
+    "method": "transfer",
+    "prune": {"levels": 1},
+    "init": {"upload": "upl_" + "0" * 26},
+}
+
+
+def test_a_ticket_fits_data_of_its_shape_with_any_number_of_classes() -> None:
+    spec = SearchSpec.model_validate(TRANSFER)
+    fits(spec, MNIST, origin())
+    fits(spec, MNIST, origin(num_classes=47))
+    sizes = {"name": "mlp", "sizes": [784, 20, 10]}
+    mlp = SearchSpec.model_validate({**TRANSFER, "model": sizes})
+    fits(mlp, MNIST, origin(model={"name": "mlp", "sizes": [784, 20, 4]}, num_classes=4))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"in_shape": [1, 32, 32]}, "choose a data set of the ticket's shape"),
+        ({"model": {"name": "conv_2"}}, "/model: must be the ticket's"),
+        ({"model": {"name": "mlp", "sizes": [784, 30, 10]}}, "only the output layer may differ"),
+    ],
+)
+def test_a_ticket_that_does_not_fit_is_refused_with_what_does(change: dict[str, Any], message: str) -> None:
+    body = {**TRANSFER, "model": {"name": "mlp", "sizes": [784, 20, 10]}} if "sizes" in str(change) else TRANSFER
+    with pytest.raises(SpecError, match=message):
+        fits(SearchSpec.model_validate(body), MNIST, origin(**change))
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ({"method": "one_shot", "prune": {"densities": [0.5, 1e-6]}}, "/prune/densities/1: must be >= "),
+        ({"method": "snip", "prune": {"densities": [0.1], "exclude": ["fc1"]}}, "fc1.weight"),
+        ({"rewind": {"epoch": 99}}, "/rewind/epoch: must be <= 5"),
+        ({"prune": {"exclude": ["conv9"]}}, "/prune/exclude/0: must be one of fc1, fc2, out"),
+    ],
+)
+def test_what_no_computation_can_give_is_refused_at_submission(spec: dict[str, Any], message: str) -> None:
+    with pytest.raises(SpecError, match=message):
+        fits(SearchSpec.model_validate({**MINIMAL, **spec}), MNIST)
+
+
+def test_a_transferred_tickets_origin_is_part_of_its_keys() -> None:
+    spec = SearchSpec.model_validate({**TRANSFER, "replicates": 1, "treatments": []})
+    options: dict[str, Any] = {"tenant": "local", "dataset": MNIST, "resources": Resources(), "device_class": "cpu"}
+    ((one,), (other,)) = (expand(spec, **options, origin=origin(mask_sha256=c * 64)) for c in "ac")
+    assert one.dense_key != other.dense_key
+    assert one.key != other.key
+    assert one.dense_key != plan(replicates=1)[0].dense_key

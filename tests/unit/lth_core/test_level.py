@@ -34,7 +34,7 @@ def trained(lineage, level=0, mask=None, rewind=None, **options):
 
 def dense_and_mask(lineage):
     dense = trained(lineage)
-    return dense, next_mask(lineage, None, dense.final)
+    return dense, next_mask(lineage, None, dense.final, rewind=dense.rewind, level=0)
 
 
 def rows(result):
@@ -244,9 +244,11 @@ def test_a_task_that_does_not_fit_is_the_users_error():
         trained(tiny_lineage(train={"batch_size": 109}))
     with pytest.raises(UserError, match="defined on data"):
         trained(lineage.model_copy(update={"dataset_digest": "0" * 64}))
-    with pytest.raises(UserError, match="exactly if it is not level 0"):
+    with pytest.raises(UserError, match=r"level 1 of winning_ticket starts from \['dense_final', 'rewind'\], got \[\]"):
         trained(lineage, 1)
-    with pytest.raises(UserError, match="exactly if it is not level 0"):
+    with pytest.raises(UserError, match=r"level 2 of winning_ticket starts from \['mask', 'rewind'\]"):
+        trained(lineage, 2, None, weights)
+    with pytest.raises(UserError, match=r"level 0 of winning_ticket starts from \[\], got \['mask', 'rewind'\]"):
         trained(lineage, 0, ones, weights)
     with pytest.raises(UserError, match="begins at level 1"):
         trained(lineage.model_copy(update={"treatment": "random_mask"}))

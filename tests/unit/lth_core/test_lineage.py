@@ -28,7 +28,7 @@ def test_each_mask_is_the_previous_levels_weights_pruned_and_the_counts_follow_t
     assert [r.core["kept"] for r in chain] == list(density_ladder(LINEAGE.tensors(), LINEAGE.prune, NUM_LEVELS))
     mask = None
     for before, after in pairwise(chain):
-        mask = next_mask(LINEAGE, mask, before.final)
+        mask = next_mask(LINEAGE, mask, before.final, rewind=chain[0].rewind, level=before.core["level"])
         assert all(np.array_equal(after.mask[name], mask[name]) for name in mask)
         assert not any((after.mask[name] & ~before.mask[name]).any() for name in mask)
         mask = after.mask
@@ -52,7 +52,8 @@ def test_a_lineage_resumed_from_stored_bytes_at_any_level_has_the_same_bits(chai
     tensors = LINEAGE.tensors()
     dense = chain[0]
     if level == 1:
-        mask = next_mask(LINEAGE, None, weights_from_safetensors(to_safetensors(dense.final), tensors))
+        final = weights_from_safetensors(to_safetensors(dense.final), tensors)
+        mask = next_mask(LINEAGE, None, final, rewind=dense.rewind, level=0)
     else:
         mask = unpack_mask(pack_mask(chain[level - 1].next_mask, tensors), tensors)
     rewind = weights_from_safetensors(to_safetensors(dense.rewind), tensors)
@@ -91,7 +92,7 @@ def test_a_control_trains_what_it_draws_from_each_ticket(chain):
     levels = list(run_control(control, tiny_data(), masks, chain[0].rewind))
     assert [r.core["level"] for r in levels] == [1, 2, 3]
     for (level, mask), result in zip(masks, levels, strict=True):
-        own, _ = starting_point(control, level, mask, chain[0].rewind)
+        own = starting_point(control, level, mask, chain[0].rewind).mask
         assert all(np.array_equal(result.mask[name], own[name]) for name in own)
         assert result.core["digests"]["rewind"] == chain[0].core["digests"]["rewind"]
         assert result.core["validation_sha256"] == chain[0].core["validation_sha256"]

@@ -20,6 +20,7 @@ from lth_core.manifest import (
     lineage_of,
 )
 from lth_core.masks import pack_mask, unpack_mask
+from lth_core.starts import start_document
 from lth_core.weights import content_digest, from_safetensors
 from tests.support.tiny import tiny_data, tiny_lineage
 
@@ -126,7 +127,7 @@ def test_blobs_hold_what_the_core_digests(chain):
 
 def test_an_envelope_changes_no_core(chain):
     core = complete_core(chain[1].core, key=KEY, parent=DIGEST, mask_from=None)
-    common = {"search": "srch_x", "started_at": "2026-01-01T00:00:00.000Z", "code": "1"}
+    common = {"start": start_document(LINEAGE, 1), "search": "srch_x", "started_at": "2026-01-01T00:00:00.000Z", "code": "1"}
     one, two = (
         build_manifest(
             core, {}, epoch=n, attempt=n, committed_at=f"2026-01-0{n}T00:00:00.000Z", fingerprint={"n": n}, **common

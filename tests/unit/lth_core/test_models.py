@@ -11,7 +11,8 @@ from lth_core.architecture import architecture
 from lth_core.initialisation import glorot_normal
 from lth_core.masks import full_mask
 from lth_core.model_spec import ModelSpec
-from lth_core.models import FlatNetwork, KeepBits, Network
+from lth_core.models import FlatNetwork, KeepBits
+from lth_core.networks.build import build_network
 from lth_core.weights import content_digest
 
 CASES = [
@@ -26,7 +27,7 @@ CPU = torch.device("cpu")
 
 @pytest.mark.parametrize(("model", "shape"), CASES)
 def test_the_state_dict_is_the_architecture(model, shape):
-    state = Network(model, shape, 10).state_dict()
+    state = build_network(model, shape, 10).state_dict()
     tensors = architecture(model, shape, 10)
     assert [(name, tuple(t.shape)) for name, t in state.items()] == [(t.name, t.shape) for t in tensors]
     assert all(not t.any() for t in state.values())
@@ -95,3 +96,99 @@ def test_keeping_bits_equals_where_also_for_nan_infinity_and_minus_zero():
     KeepBits(mask, tensors, CPU).apply_(vector)
     expected = torch.where(torch.from_numpy(flat_mask), torch.from_numpy(values), torch.zeros(()))
     assert torch.equal(vector.view(torch.int32), expected.view(torch.int32))
+
+
+RESNET = ModelSpec(name="resnet_20", width=4)
+SMALL = (3, 8, 8)
+
+
+def lively(net):
+    """Weights of which no two tensors are equal, running statistics too."""
+    rng = np.random.default_rng(3)
+    return {t.name: rng.uniform(0.5, 1.5, t.shape).astype(np.float32) for t in net.tensors}
+
+
+def test_running_statistics_lie_in_a_vector_of_their_own_and_weights_hold_both():
+    net = FlatNetwork(RESNET, SMALL, 10, CPU)
+    weights = lively(net)
+    net.load(weights)
+    read = net.read()
+    assert list(read) == [t.name for t in net.tensors]
+    assert content_digest(read) == content_digest(weights)
+    statistics = [weights[name].ravel() for name in weights if "running" in name]
+    assert np.array_equal(net.buffers_vector.numpy(), np.concatenate(statistics))
+    parameters = [weights[name].ravel() for name in weights if "running" not in name]
+    assert np.array_equal(net.vector.numpy(), np.concatenate(parameters))
+
+
+def test_a_batch_moves_the_running_statistics_in_the_vector_and_in_the_module():
+    net = FlatNetwork(RESNET, SMALL, 10, CPU)
+    net.load(lively(net))
+    before = net.buffers_vector.clone()
+    x = torch.from_numpy(np.random.default_rng(0).normal(size=(6, *SMALL)).astype(np.float32))
+    net.network(x)
+    moved = net.read()["bn1.running_mean"]
+    batch_mean = F.conv2d(x, torch.from_numpy(net.read()["conv1.weight"]), padding=1).mean((0, 2, 3)).detach().numpy()
+    assert np.allclose(moved, 0.9 * before[:4].numpy() + 0.1 * batch_mean, atol=1e-6)
+    state = net.network.state_dict()
+    for name in ("bn1.running_mean", "layer3.2.bn2.running_var"):
+        assert np.array_equal(net.read()[name], state[name].numpy())
+
+
+def test_a_snapshot_brings_back_weights_and_statistics_however_often():
+    net = FlatNetwork(RESNET, SMALL, 10, CPU)
+    net.load(lively(net))
+    digest, snapshot = content_digest(net.read()), net.snapshot()
+    for _ in range(2):
+        net.vector.mul_(2)
+        net.network(torch.ones(3, *SMALL))
+        assert content_digest(net.read()) != digest
+        net.restore(snapshot)
+        assert content_digest(net.read()) == digest
+
+
+def test_a_network_without_normalisation_has_no_statistics():
+    net = FlatNetwork(ModelSpec(name="lenet_300_100"), (1, 28, 28), 10, CPU)
+    assert net.buffers_vector.numel() == 0
+    assert net.vector.numel() == sum(t.size for t in net.tensors)
+
+
+def test_a_mask_covers_the_parameters_and_leaves_norms_and_statistics_whole():
+    net = FlatNetwork(RESNET, SMALL, 10, CPU)
+    net.load(lively(net))
+    mask = {name: np.zeros_like(bits) for name, bits in full_mask(net.tensors).items()}
+    KeepBits(mask, net.tensors, CPU).apply_(net.vector)
+    for tensor in net.tensors:
+        assert net.read()[tensor.name].all() != tensor.prunable
+
+
+def test_dropout_is_a_function_of_the_step_and_acts_on_the_hidden_fully_connected_units():
+    model = ModelSpec(name="conv_2", dropout=0.5)
+    net = FlatNetwork(model, SMALL, 10, CPU, dropout_key=7)
+    net.load(glorot_normal(net.tensors, 2))
+    x = torch.ones(16, *SMALL)
+    seen = {}
+    for name in ("fc2", "out"):
+        net.network.get_submodule(name).register_forward_hook(lambda _, x, __, name=name: seen.update({name: x[0]}))
+    first = net.network(x)
+    inputs = dict(seen)
+    assert torch.equal(net.network(x), first)
+    net.at_step(1)
+    assert not torch.equal(net.network(x), first)
+    net.network.eval()
+    plain = FlatNetwork(ModelSpec(name="conv_2"), SMALL, 10, CPU)
+    plain.load(net.read())
+    assert torch.equal(net.network(x), plain.network(x))
+    whole = seen["fc2"]
+    kept = inputs["fc2"] != 0
+    assert torch.equal(inputs["fc2"], torch.where(kept, whole * 2, torch.zeros(())))
+    share = float((kept & (whole != 0)).sum() / (whole != 0).sum())
+    assert 0.45 < share < 0.55
+    assert not torch.equal(inputs["fc2"] != 0, inputs["out"] != 0)
+
+
+def test_without_a_seed_nothing_is_dropped():
+    net = FlatNetwork(ModelSpec(name="conv_2", dropout=0.5), SMALL, 10, CPU)
+    net.load(glorot_normal(net.tensors, 2))
+    x = torch.ones(2, *SMALL)
+    assert torch.equal(net.network(x), net.network.eval()(x))

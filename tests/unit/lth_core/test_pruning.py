@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from lth_core import random
 from lth_core.architecture import architecture
 from lth_core.counts import COUNT_RULES, num_removed
 from lth_core.initialisation import glorot_normal
 from lth_core.masks import full_mask, kept_per_layer
 from lth_core.model_spec import ModelSpec
+from lth_core.names import Criterion
 from lth_core.parts import Prune
-from lth_core.pruning import density_ladder, expected_kept, next_mask, prune_by_magnitude, remove_smallest, scopes
+from lth_core.pruning import density_ladder, expected_kept, next_mask, prune_by_magnitude, remove_smallest
+from lth_core.scopes import scopes
 from tests.support.tiny import tiny_lineage
 
 LENET = architecture(ModelSpec(name="lenet_300_100"), (1, 28, 28), 10)
@@ -42,6 +47,10 @@ def conv_prune(name: str) -> Prune:
     return Prune(fraction=0.2, conv_fraction=LADDERS[name][0], output_fraction=0.1, levels=20)
 
 
+def prune_dense(lineage, weights):
+    return next_mask(lineage, None, weights, rewind=weights, level=0)
+
+
 def test_lenet_keeps_the_golden_counts_at_levels_0_to_20():
     assert density_ladder(LENET, Prune(levels=20), 21) == tuple(LENET_KEPT)
 
@@ -53,8 +62,8 @@ def test_pruning_real_weights_of_lenet_keeps_the_golden_counts_per_layer():
     weights = glorot_normal(LENET, 3)
     mask = full_mask(LENET)
     per_level = [kept_per_layer(mask)]
-    for _ in range(20):
-        mask = next_mask(lineage, mask, weights)
+    for level in range(20):
+        mask = next_mask(lineage, mask, weights, rewind=weights, level=level)
         per_level.append(kept_per_layer(mask))
     assert [sum(kept.values()) for kept in per_level] == LENET_KEPT
     assert list(per_level[7].values()) == [49325, 6291, 478]
@@ -158,8 +167,14 @@ def test_a_weight_that_is_not_finite_is_an_error_only_while_it_is_alive(bad):
 def test_the_order_of_a_dictionary_changes_no_mask():
     lineage = tiny_lineage(prune={"scope": "global"})
     weights = glorot_normal(lineage.tensors(), 3)
-    one = next_mask(lineage, None, weights)
-    two = next_mask(lineage, dict(reversed(full_mask(lineage.tensors()).items())), dict(reversed(weights.items())))
+    one = prune_dense(lineage, weights)
+    two = next_mask(
+        lineage,
+        dict(reversed(full_mask(lineage.tensors()).items())),
+        dict(reversed(weights.items())),
+        rewind=dict(reversed(weights.items())),
+        level=0,
+    )
     assert list(one) == list(two)
     assert all(np.array_equal(one[name], two[name]) for name in one)
 
@@ -167,7 +182,7 @@ def test_the_order_of_a_dictionary_changes_no_mask():
 def test_global_scope_is_one_ranking_over_all_layers():
     lineage = tiny_lineage(prune={"scope": "global", "fraction": 0.4})
     weights = glorot_normal(lineage.tensors(), 3)
-    mask = next_mask(lineage, None, weights)
+    mask = prune_dense(lineage, weights)
     total = sum(m.size for m in mask.values())
     assert sum(m.sum() for m in mask.values()) == total - round(0.4 * total)
     kept = np.concatenate([np.abs(weights[n][m]) for n, m in mask.items()])
@@ -179,7 +194,7 @@ def test_global_scope_is_one_ranking_over_all_layers():
 def test_ties_across_tensors_leave_in_state_dict_order():
     lineage = tiny_lineage(prune={"scope": "global", "fraction": 0.5})
     weights = {t.name: np.ones(t.shape, dtype=np.float32) for t in lineage.tensors()}
-    mask = next_mask(lineage, None, weights)
+    mask = prune_dense(lineage, weights)
     joined = np.concatenate([m.ravel() for m in mask.values()])
     assert not joined[: round(0.5 * joined.size)].any()
     assert joined[round(0.5 * joined.size) :].all()
@@ -189,7 +204,7 @@ def test_ties_across_tensors_leave_in_state_dict_order():
 @pytest.mark.parametrize("name", ["out", "out.weight"])
 def test_excluded_layers_stay_whole(scope, name):
     lineage = tiny_lineage(prune={"scope": scope, "fraction": 0.5, "exclude": [name]})
-    mask = next_mask(lineage, None, glorot_normal(lineage.tensors(), 3))
+    mask = prune_dense(lineage, glorot_normal(lineage.tensors(), 3))
     assert mask["out.weight"].all()
     assert not mask["fc1.weight"].all()
     assert density_ladder(lineage.tensors(), lineage.prune, 2)[1] == sum(m.sum() for m in mask.values())
@@ -197,7 +212,7 @@ def test_excluded_layers_stay_whole(scope, name):
 
 def test_a_kind_with_fraction_zero_stays_whole():
     lineage = tiny_lineage(prune={"output_fraction": 0.0})
-    mask = next_mask(lineage, None, glorot_normal(lineage.tensors(), 3))
+    mask = prune_dense(lineage, glorot_normal(lineage.tensors(), 3))
     assert mask["out.weight"].all()
     assert not mask["fc2.weight"].all()
 
@@ -206,6 +221,83 @@ def test_weights_that_do_not_fit_are_refused():
     lineage = tiny_lineage()
     weights = glorot_normal(lineage.tensors(), 3)
     with pytest.raises(ValueError, match=r"fc1\.weight must have shape"):
-        next_mask(lineage, None, {**weights, "fc1.weight": weights["fc1.weight"].T})
+        prune_dense(lineage, {**weights, "fc1.weight": weights["fc1.weight"].T})
     with pytest.raises(ValueError, match="covers exactly"):
-        next_mask(lineage, {"fc1.weight": np.ones((12, 16), dtype=np.bool_)}, weights)
+        next_mask(lineage, {"fc1.weight": np.ones((12, 16), dtype=np.bool_)}, weights, rewind=weights, level=0)
+
+
+def normal_weights(seed: int):
+    generator = np.random.default_rng(seed)
+    return {t.name: generator.normal(0, 1, t.shape).astype(np.float32) for t in tiny_lineage().tensors()}
+
+
+WEIGHTS = {"rewind": normal_weights(0), "final": normal_weights(1)}
+PRUNED = ("fc1.weight", "fc2.weight", "out.weight")
+
+
+def survivors_of(mask, level: int, criterion: str, scope: str):
+    lineage = tiny_lineage(prune={"criterion": criterion, "scope": scope, "fraction": 0.3, "output_fraction": 0.3})
+    return next_mask(lineage, mask, WEIGHTS["final"], rewind=WEIGHTS["rewind"], level=level)
+
+
+def alive_in(mask, names):
+    """(name, index) of every survivor, in the order of ties."""
+    return [(name, int(k)) for name in names for k in np.flatnonzero(mask[name])]
+
+
+@pytest.mark.parametrize("scope", ["layer", "global"])
+def test_a_criterion_ranks_the_survivors_by_rewind_and_trained_weights(scope):
+    mask = survivors_of(None, 0, "magnitude", scope)
+    after = survivors_of(mask, 1, "magnitude_increase", scope)
+    for names in [PRUNED] if scope == "global" else [[name] for name in PRUNED]:
+        alive = alive_in(mask, names)
+        gained = {
+            (n, k): abs(float(WEIGHTS["final"][n].flat[k])) - abs(float(WEIGHTS["rewind"][n].flat[k])) for n, k in alive
+        }
+        leaving = sorted(alive, key=lambda at, gained=gained: gained[at])[: round(0.3 * len(alive))]
+        assert set(alive_in(after, names)) == set(alive) - set(leaving)
+
+
+@pytest.mark.parametrize("scope", ["layer", "global"])
+def test_percentiles_are_those_of_the_survivors_ranked_together(scope):
+    mask = survivors_of(None, 0, "magnitude", scope)
+    after = survivors_of(mask, 1, "large_init_large_final", scope)
+    for names in [PRUNED] if scope == "global" else [[name] for name in PRUNED]:
+        alive = alive_in(mask, names)
+        ranks = []
+        for when in ("rewind", "final"):
+            ordered = sorted(alive, key=lambda at, when=when: abs(WEIGHTS[when][at[0]].flat[at[1]]))
+            ranks.append({at: rank for rank, at in enumerate(ordered)})
+        worst = sorted(alive, key=lambda at, ranks=ranks: min(rank[at] for rank in ranks))
+        assert set(alive_in(after, names)) == set(alive) - set(worst[: round(0.3 * len(alive))])
+
+
+def test_a_random_criterion_draws_from_its_stream_at_the_level_that_was_trained():
+    mask = survivors_of(None, 0, "magnitude", "layer")
+    key = random.seed_key(0, "criterion")
+    for level in (1, 2):
+        after = survivors_of(mask, level, "random", "layer")
+        for place, name in enumerate(PRUNED):
+            alive = [k for _, k in alive_in(mask, [name])]
+            drawn = random.words(key, mask[name].size, step=level, tensor=2 * place)[:, 0] >> 9
+            leaving = sorted(alive, key=lambda k, drawn=drawn: (int(drawn[k]), k))[: round(0.3 * len(alive))]
+            assert {k for _, k in alive_in(after, [name])} == set(alive) - set(leaving)
+    assert not all(
+        np.array_equal(survivors_of(mask, 1, "random", "layer")[n], survivors_of(mask, 2, "random", "layer")[n])
+        for n in PRUNED
+    )
+
+
+@pytest.mark.parametrize("criterion", get_args(Criterion))
+@pytest.mark.parametrize("scope", ["layer", "global"])
+def test_every_criterion_removes_exact_counts_from_nested_masks(criterion, scope):
+    tensors = tiny_lineage().tensors()
+    prune = Prune(fraction=0.3, output_fraction=0.3, scope=scope, levels=3)
+    mask = full_mask(tensors)
+    for level in range(3):
+        expected = expected_kept(tensors, prune, mask)
+        after = survivors_of(mask, level, criterion, scope)
+        assert [sum(int(after[n].sum()) for n in names) for names, _ in expected] == [kept for _, kept in expected]
+        assert not any((after[name] & ~mask[name]).any() for name in mask)
+        mask = after
+    assert sum(kept_per_layer(mask).values()) == density_ladder(tensors, prune, 4)[3]

@@ -96,6 +96,14 @@ def test_integers_are_the_first_word_times_the_bound_shifted_down():
         random.randint(0, 1, 0)
 
 
+def test_uniform_numbers_are_the_middles_of_cells_of_the_first_word():
+    drawn = random.uniforms(7, 1000, step=3, tensor=2)
+    first = random.words(7, 1000, step=3, tensor=2)[:, 0]
+    assert drawn.dtype == np.float32
+    assert drawn.tolist() == [((int(word) // 512) + 0.5) / 2**23 for word in first]
+    assert 0 < drawn.min() < 0.01 < 0.99 < drawn.max() < 1
+
+
 def test_normals_have_the_moments_of_a_normal_distribution():
     z = random.normals(random.seed_key(0, "init"), 200_000).astype(np.float64)
     assert z.dtype == np.float64

@@ -4,53 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from lth_core.canonical import canonical_json
-from lth_core.expansion import WINNING_TICKET, DatasetInfo, expand
-from lth_core.parts import Resources
+from lth_core.canonical import canonical_json, sha256_hex
 from lth_core.results import search_results
-from lth_core.spec import SearchSpec
+from tests.support.made_results import committed, core, planned
 
-INFO = DatasetInfo(name="tiny", digest="0" * 64, shape=(1, 4, 4), num_classes=3, num_train=120, num_test=40)
-
-
-def planned(**more):
-    spec = SearchSpec.model_validate(
-        {
-            "model": {"name": "mlp", "sizes": [16, 8, 3]},
-            "dataset": {"name": "tiny"},
-            "prune": {"levels": 2, "fraction": 0.6},
-            "treatments": [{"name": "random_reinit", "repeats": 2}, "shuffled_mask"],
-            **more,
-        }
-    )
-    return spec, expand(spec, tenant="local", dataset=INFO, resources=Resources(), device_class="cpu")
-
-
-def core(density, accuracy, step=100, converged=True, val=None):
-    metrics = {"early_stop_step": step, "converged": converged}
-    for name in ("test_accuracy", "end_test_accuracy"):
-        metrics[name] = accuracy
-    for name in ("val_accuracy", "end_val_accuracy"):
-        metrics[name] = accuracy if val is None else val
-    return {"density": density, "kept": round(100 * density), "prunable": 100, "metrics": metrics}
-
-
-def committed(lineages, *, gain=(0.0, 0.01, 0.01), val_gain=None, densities=(1.0, 0.4, 0.2)):
-    """Cores of all lineages: tickets better than dense by `gain`, random_reinit 3 points worse, shuffled equal."""
-    cores = {}
-    for lineage in lineages:
-        for level in range(3):
-            base = 0.9 + 0.001 * lineage.spec.replicate
-            extra = {WINNING_TICKET: 0.0, "random_reinit": -0.03 + 0.01 * lineage.spec.repeat, "shuffled_mask": 0.0}
-            if level >= lineage.first_level:
-                drop = extra[lineage.spec.treatment]
-                made = core(
-                    densities[level],
-                    base + gain[level] + drop + 0.0001 * level * lineage.spec.replicate,
-                    val=base + (val_gain or gain)[level] + 0.0001 * level * lineage.spec.replicate,
-                )
-                cores.setdefault(lineage.key_of_level(level), {})[level] = made
-    return cores
+FIRST_RELEASE = "98cc1ba4963414ecf366cd2fd4c295bb88961768c8ecf5d8d617d4c5eba08a44"
+"""Digest of made results by the code of the first release."""
 
 
 def test_every_level_of_every_setting_is_reported_with_its_verdicts():
@@ -143,3 +102,85 @@ def test_nets_whose_rate_drops_are_compared_at_the_end_and_not_by_speed():
     level = search_results(spec, lineages, cores)["levels"][1]
     assert level["speed_rule"] == "off: fixed steps"
     assert level["verdicts"]["lost"] == "yes"
+
+
+def test_results_of_the_first_release_keep_every_byte_of_their_members():
+    spec, lineages = planned(rewind={"step": 7}, prune={"levels": 2, "fraction": {"grid": [0.6, 0.5]}})
+    results = search_results(spec, lineages, committed(lineages))
+    results.pop("warnings")
+    for part in (*results["levels"], *results["claims"], results["claim"]):
+        part.pop("label", None)
+    assert sha256_hex(canonical_json(results)) == FIRST_RELEASE
+
+
+def test_every_level_and_claim_says_what_its_network_may_be_called():
+    for rewind, label in (({}, "winning"), ({"step": 7}, "matching"), ({"mode": "lr"}, "trained")):
+        spec, lineages = planned(rewind=rewind)
+        results = search_results(spec, lineages, committed(lineages))
+        assert [level.get("label") for level in results["levels"]] == [None, label, label]
+        assert results["claim"]["label"] == label
+
+
+def test_a_search_of_trained_networks_claims_a_match_of_accuracy_and_no_ticket():
+    spec, lineages = planned(rewind={"mode": "lr"})
+    cores = committed(lineages)
+    for level in (1, 2):
+        for lineage in lineages:
+            cores[lineage.key][level]["metrics"]["early_stop_step"] = 9000
+    results = search_results(spec, lineages, cores)
+    assert set(results["levels"][1]["verdicts"]) == {"trained_matches", "lost", "not_converged"}
+    assert (results["claim"]["rule"], results["claim"]["verdict"]) == ("trained_matches", "yes")
+
+    one = planned(rewind={"mode": "lr"}, replicates=1)
+    assert search_results(*one, committed(one[1]))["claim"] is None
+
+
+def test_treatments_with_other_options_are_treatments_of_their_own():
+    noises = [{"name": "noise", "sigma": sigma, "repeats": 2} for sigma in (0.5, 3.0)]
+    spec, lineages = planned(treatments=noises)
+    cores = {}
+    for lineage in lineages:
+        mean = {"noise[sigma=3.0]": 0.7, "noise[sigma=0.5]": 0.8}.get(lineage.spec.treatment, 0.9)
+        for level in range(lineage.first_level, 3):
+            made = core((1.0, 0.4, 0.2)[level], mean + 0.1 * lineage.spec.repeat)
+            cores.setdefault(lineage.key_of_level(level), {})[level] = made
+    level = search_results(spec, lineages, cores)["levels"][1]
+    assert level["treatments"]["noise[sigma=3.0]"]["n"] == 6
+    difference = level["paired"]["noise[sigma=3.0]"]["accuracy_difference"]
+    assert (difference["n"], difference["mean"]) == (3, pytest.approx(0.15))
+    assert level["paired"]["noise[sigma=0.5]"]["accuracy_difference"]["mean"] == pytest.approx(0.05)
+
+
+def test_a_control_with_a_dense_network_of_its_own_does_not_replace_the_dense_one():
+    spec, lineages = planned(treatments=["reordered"], keep="all")
+    cores = {}
+    for lineage in lineages:
+        accuracy = 0.1 if lineage.spec.treatment == "reordered" else 0.9
+        for level in range(lineage.first_level, 3):
+            cores.setdefault(lineage.key_of_level(level), {})[level] = core((1.0, 0.4, 0.2)[level], accuracy)
+    dense, first, _ = search_results(spec, lineages, cores)["levels"]
+    assert dense["treatments"]["dense"]["test_accuracy"]["max"] == dense["treatments"]["dense"]["test_accuracy"]["min"]
+    assert dense["treatments"]["reordered"]["test_accuracy"]["mean"] == pytest.approx(0.1)
+    assert dense["n"] == 3
+    assert first["paired"]["dense"]["accuracy_difference"]["mean"] == pytest.approx(0.0)
+
+
+def test_nets_whose_rate_falls_by_the_cosine_are_compared_at_the_end():
+    spec, lineages = planned(train={"steps": 100, "schedule": "cosine"})
+    assert search_results(spec, lineages, committed(lineages))["levels"][1]["speed_rule"] == "off: fixed steps"
+
+
+@pytest.mark.parametrize("replicates", [1, 2])
+def test_fewer_than_three_replicates_never_certify_however_good_they_are(replicates):
+    spec, lineages = planned(replicates=replicates)
+    results = search_results(spec, lineages, committed(lineages, gain=(0.0, 0.09, 0.09)))
+    assert {level["verdicts"].get("certified", "inconclusive") for level in results["levels"]} == {"inconclusive"}
+    assert results["claim"]["rule"] == "paper_point"
+
+
+def test_a_level_that_only_test_accuracy_favours_is_not_claimed():
+    spec, lineages = planned()
+    lucky = committed(lineages, gain=(0.0, 0.01, 0.05), val_gain=(0.0, -0.05, -0.05))
+    results = search_results(spec, lineages, lucky)
+    assert results["levels"][2]["verdicts"]["certified"] == "yes"
+    assert results["claim"] is None

@@ -108,7 +108,7 @@ def test_a_lineage_that_diverges_is_told_and_the_others_go_on(spec, data, tmp_pa
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"method": "snip"}, "/method"),
+        ({"method": "one_shot", "prune": {"densities": [0.5, 0.001]}}, "/prune/densities/1: must be >= "),
         ({"prune": {"fraction": 1}}, "fraction"),
         ({"model": {"name": "mlp", "sizes": [17, 3]}}, "/model"),
         ({"train": {"batch_size": 109, "steps": 100}}, "/train/batch_size"),
@@ -147,3 +147,48 @@ def test_the_module_runs_without_any_service(tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+RUN_ON = {
+    "lr": {"rewind": {"step": 4, "mode": "lr"}, "treatments": ["reset", "identity"]},
+    "fine_tune": {"rewind": {"mode": "fine_tune"}, "treatments": []},
+    "restore": {"rewind": {"step": 4, "optimizer": "restore"}, "treatments": ["frozen"]},
+    "one_shot": {"method": "one_shot", "prune": {"densities": [0.5, 0.2]}, "treatments": ["invert_scores"]},
+    "grasp": {"method": "grasp", "prune": {"levels": 2}, "treatments": ["random_sparse"]},
+    "synflow": {"method": "synflow", "prune": {"densities": [0.5], "scope": "global"}, "treatments": []},
+    "gradual": {"method": "gradual", "prune": {"densities": [0.5], "every": 2}, "treatments": ["reset"]},
+    "reordered": {"treatments": ["reordered"], "keep": "all"},
+}
+
+
+@pytest.mark.parametrize("kind", RUN_ON)
+def test_every_method_mode_and_control_runs_and_goes_on_from_what_is_committed(spec, data, tmp_path, kind):
+    out = tmp_path / "out"
+    change = {"replicates": 1, "prune": {"levels": 2, "fraction": 0.4}, **RUN_ON[kind]}
+    assert main([spec(**change), "--out", str(out), "--data", data]) == 0
+    before = manifests(out)
+    levels = change["prune"].get("levels", len(change["prune"].get("densities", ())))
+    controls = len(change["treatments"]) * levels + (kind == "reordered")
+    assert len(before) == 1 + levels + controls
+    for path, manifest in before.items():
+        assert manifest["start"].keys() >= {"weights", "step", "schedule_step", "schedule", "optimizer"}
+        if manifest["core"]["level"] == levels:
+            (out / path).unlink()
+    assert main([spec(**change), "--out", str(out), "--data", data]) == 0
+    assert {p: m["core_sha256"] for p, m in manifests(out).items()} == {p: m["core_sha256"] for p, m in before.items()}
+
+
+def test_a_ticket_of_another_run_is_transferred_by_its_manifest(spec, data, tmp_path, capsys):
+    first, second = tmp_path / "first", tmp_path / "second"
+    found = {"replicates": 1, "treatments": [], "prune": {"levels": 2, "fraction": 0.4}}
+    assert main([spec(**found), "--out", str(first), "--data", data]) == 0
+    path, ticket = next((p, m) for p, m in manifests(first).items() if m["core"]["level"] == 2)
+    moved = {**found, "method": "transfer", "prune": {"levels": 1}, "init": {"upload": "upl_" + "0" * 26}}
+    arguments = [spec(**moved), "--out", str(second), "--data", data]
+    assert main(arguments) == 2
+    assert "--init names the ticket" in capsys.readouterr().err
+    assert main([*arguments, "--init", str(first / path)]) == 0
+    dense, level = (m["core"] for _, m in sorted(manifests(second).items(), key=lambda pair: pair[1]["core"]["level"]))
+    assert level["digests"]["mask"] == ticket["core"]["digests"]["mask"]
+    assert dense["digests"]["rewind"] == ticket["core"]["digests"]["rewind"]
+    assert main([spec(**found), "--out", str(first), "--data", data, "--init", str(first / path)]) == 2

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from lth_core.parts import Train
@@ -27,3 +29,25 @@ def test_a_milestone_inside_the_warm_up_multiplies():
     train = Train(lr=1.0, steps=100, warmup_steps=10, milestones=(5,), gamma=0.5)
     assert learning_rate(train, 4) == pytest.approx(0.5)
     assert learning_rate(train, 5) == pytest.approx(0.3)
+
+
+def test_cosine_falls_from_the_rate_to_zero_over_the_whole_training():
+    train = Train(lr=0.4, steps=100, schedule="cosine")
+    halves = {0: 0.4, 25: 0.2 * (1 + 2**-0.5), 50: 0.2, 75: 0.2 * (1 - 2**-0.5), 100: 0.0}
+    for step, rate in halves.items():
+        assert learning_rate(train, step) == pytest.approx(rate, abs=1e-15)
+    rates = [learning_rate(train, step) for step in range(100)]
+    assert rates == sorted(rates, reverse=True)
+    assert rates[-1] == pytest.approx(0.2 * (1 + math.cos(math.pi * 0.99)))
+    assert rates[-1] > 0
+
+
+def test_warm_up_multiplies_the_cosine_which_does_not_wait_for_it():
+    plain, warm = (Train(lr=0.4, steps=100, schedule="cosine", warmup_steps=num) for num in (0, 10))
+    for step in range(100):
+        assert learning_rate(warm, step) == pytest.approx(learning_rate(plain, step) * min(1, (step + 1) / 10))
+
+
+def test_a_constant_rate_warms_up_too():
+    train = Train(lr=0.3, steps=100, schedule="constant", warmup_steps=3)
+    assert [learning_rate(train, step) for step in (0, 1, 2, 50, 99)] == pytest.approx([0.1, 0.2, 0.3, 0.3, 0.3])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from lth_core.parts import Rule
 from lth_core.verdicts import Outcome, Pair, average, judge
@@ -10,6 +12,15 @@ from lth_core.verdicts import Outcome, Pair, average, judge
 DENSE_STEPS = (7500, 4100, 3900, 4700, 4400)
 TICKET_STEPS = (4000, 4100, 4000, 2600, 3600)
 FAST = (0.5, 0.52, 0.48, 0.5, 0.51)
+BOUNDED = {
+    "certified",
+    "matching",
+    "trained_matches",
+    "initialisation_matters",
+    "mask_matters",
+    "lost",
+}
+CONTROLS = ("random_reinit", "shuffled_mask", "noise[sigma=3.0]")
 PASSES, UNDECIDED, CLEAR = (-0.05, 0.31, 0.39), (-0.07, 0.06, 0.31), (0.36, 0.38, 0.32)
 
 
@@ -114,7 +125,7 @@ def test_with_fixed_steps_speed_is_not_judged():
 
 def test_a_rewound_ticket_is_called_matching():
     assert "matching" not in verdicts(pairs(CLEAR))
-    assert verdicts(pairs(CLEAR), rewind_step=100)["matching"] == "yes"
+    assert verdicts(pairs(CLEAR), label="matching")["matching"] == "yes"
 
 
 def test_a_control_that_ran_for_some_replicates_is_paired_with_those():
@@ -145,3 +156,65 @@ def test_equal_outcomes_are_no_evidence_whatever_their_last_bits_say():
     assert verdicts(noisy)["mask_matters"] == "inconclusive"
     assert verdicts(noisy, rule=Rule(margin=0.0))["certified"] == "inconclusive"
     assert verdicts(noisy)["paper_point"] == "yes"
+
+
+accuracies = st.floats(0, 1, allow_nan=False)
+steps = st.integers(1, 10_000)
+outcomes = st.builds(Outcome, accuracies, steps, st.booleans())
+any_pairs = st.builds(Pair, outcomes, outcomes, st.dictionaries(st.sampled_from(CONTROLS), outcomes))
+
+
+@settings(max_examples=30)
+@given(st.lists(any_pairs, min_size=1, max_size=2), st.sampled_from(["winning", "matching", "trained"]), st.booleans())
+def test_whatever_one_or_two_replicates_reach_no_rule_with_bounds_decides(made, label, fixed_steps):
+    found = judge(made, 0.2, Rule(margin=0.5, speed_ratio=100), label=label, fixed_steps=fixed_steps).verdicts
+    assert {found[name] for name in BOUNDED & found.keys()} == {"inconclusive"}
+
+
+@settings(max_examples=30)
+@given(st.lists(any_pairs, min_size=1, max_size=6))
+def test_a_trained_network_is_never_called_a_ticket(made):
+    found = judge(made, 0.2, Rule(), label="trained")
+    assert set(found.verdicts) == {"trained_matches", "lost", "not_converged"}
+    assert found.speed_rule == "off: trained network"
+    assert all(comparison.speed is None for comparison in found.comparisons.values())
+
+
+@settings(max_examples=30)
+@given(st.lists(any_pairs, min_size=3, max_size=6), st.sampled_from(["winning", "matching", "trained"]))
+def test_no_level_both_matches_and_is_lost(made, label):
+    found = judge(made, 0.2, Rule(), label=label).verdicts
+    matches = [found.get(name) == "yes" for name in ("certified", "matching", "trained_matches")]
+    assert not (found["lost"] == "yes" and any(matches))
+
+
+@pytest.mark.parametrize(("points", "verdict"), [(PASSES, "yes"), (UNDECIDED, "inconclusive"), (CLEAR, "yes")])
+def test_a_trained_network_is_judged_by_accuracy_alone(points, verdict):
+    slow = pairs(points, ratios=(9.0, 9.1, 8.9))
+    assert verdicts(slow, label="trained")["trained_matches"] == verdict
+    assert verdicts(pairs((-0.6, -0.61, -0.59)), label="trained")["trained_matches"] == "no"
+
+
+def test_a_better_mean_alone_certifies_nothing():
+    lucky = pairs((2.0, -0.4, -0.3))
+    assert verdicts(lucky)["paper_point"] == "yes"
+    assert verdicts(lucky)["certified"] == "inconclusive"
+
+
+def test_a_ticket_that_is_accurate_but_slow_is_not_certified():
+    assert verdicts(pairs(CLEAR, ratios=(1.5, 1.6, 1.4)))["certified"] == "no"
+    assert verdicts(pairs(CLEAR, ratios=(1.0, 1.3, 0.9)))["certified"] == "inconclusive"
+
+
+def test_a_control_as_good_as_the_ticket_shows_nothing_and_a_better_one_shows_the_contrary():
+    equal = pairs(CLEAR, control="random_reinit", control_points=(0.0, 0.0, 0.0))
+    assert verdicts(equal)["initialisation_matters"] == "inconclusive"
+    better = pairs(CLEAR, control="random_reinit", control_points=(-1.0, -1.1, -0.9), control_ratios=(2.0, 2.1, 1.9))
+    assert verdicts(better)["initialisation_matters"] == "no"
+
+
+def test_one_unconverged_replicate_is_enough_to_leave_speed_unjudged():
+    made = pairs((*CLEAR, 0.35), ratios=(3.0, 3.1, 2.9, 3.0))
+    made[2] = Pair(Outcome(made[2].dense.accuracy, 1000, converged=False), made[2].ticket)
+    found = judge(made, 0.2, Rule())
+    assert (found.verdicts["not_converged"], found.speed_rule) == ("yes", "off: not converged")

@@ -225,3 +225,48 @@ def test_draining_finishes_what_runs_and_closing_does_not() -> None:
     assert not board.may_go_on(chain.id)
     assert [end.status for end in board.end_all("cancelled", "wish")] == ["cancelled"]
     assert board.is_finished
+
+
+def test_a_control_of_the_dense_network_runs_at_level_0_as_soon_as_that_is_committed() -> None:
+    board = make_board(treatments=["reordered"], keep="all")
+    settle(board)
+    ticket, control = board.chains.values()
+    assert (control.state, board.next_level(control)) == ("blocked", 0)
+    assert board.start_next(0.0) is ticket
+    assert board.start_next(0.0) is None
+    commit(board, ticket)
+    assert board.start_next(0.0) is control
+    commit(board, control)
+    assert not board.may_go_on(control.id)
+    commit(board, ticket)
+    assert board.may_go_on(control.id)
+    assert run_through(make_board(treatments=["reordered"], keep="all"), 1) == [
+        *(("winning_ticket", level) for level in range(3)),
+        *(("reordered", level) for level in range(3)),
+    ]
+
+
+def test_a_control_whose_dense_network_never_came_is_skipped() -> None:
+    board = make_board(treatments=["reordered"], keep="all")
+    settle(board)
+    ticket, control = board.chains.values()
+    board.start_next(0.0)
+    board.failed(ticket.id, Failure("nonfinite", "loss is not finite"), 0.0)
+    settle(board)
+    assert (control.state, control.reason, board.is_finished) == ("skipped", "upstream", True)
+
+
+@given(
+    num_slots=st.integers(1, 4),
+    method=st.sampled_from(["imp", "one_shot", "snip", "gradual"]),
+    mode=st.sampled_from(["weights", "lr", "fine_tune"]),
+)
+@settings(max_examples=20, deadline=None)
+def test_every_method_and_mode_ends_in_any_number_of_slots(num_slots: int, method: str, mode: str) -> None:
+    rewind = {"mode": mode if method == "imp" else "weights"}
+    treatments = ["identity", "frozen", "reordered", {"name": "noise", "sigma": 3.0, "repeats": 2}]
+    board = make_board(method=method, rewind=rewind, treatments=treatments, keep="all", replicates=[0, 1])
+    order = run_through(board, num_slots)
+    assert board.is_finished
+    assert all(chain.state == "succeeded" for chain in board.chains.values())
+    assert len(order) == 2 * (3 + 3 + 4 * 2)

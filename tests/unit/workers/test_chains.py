@@ -56,3 +56,16 @@ def test_a_core_that_does_not_have_its_digest_breaks_the_chain() -> None:
     manifests[KEY][1]["core_sha256"] = "00" * 32
     with pytest.raises(BrokenChain, match="digest"):
         committed(PLAN, manifests)
+
+
+def test_a_control_with_a_level_0_of_its_own_follows_the_dense_network_and_then_itself() -> None:
+    own = PlannedLineage(tiny_lineage(treatment="reordered"), "cc" * 32, DENSE, 0, {}, KEY)
+    dense = manifest(0, None)
+    first = manifest(0, dense["core_sha256"])
+    second = manifest(1, first["core_sha256"])
+    manifests = {DENSE: {0: dense}, own.key: {0: first, 1: second}}
+    assert [one["core"]["level"] for one in committed(own, manifests)] == [0, 1]
+    assert parent_of(own, 0, manifests) == dense["core_sha256"]
+    assert parent_of(own, 1, manifests) == first["core_sha256"]
+    with pytest.raises(BrokenChain, match="stands without level 0"):
+        parent_of(own, 0, {DENSE: {}})

@@ -30,9 +30,34 @@ def computed(keep: str = "all", rewind_step: int = 0) -> Computed:
     return compute(small_submission(keep=keep, rewind={"step": rewind_step}))
 
 
+KINDS: dict[str, dict[str, Any]] = {
+    "lr": {"rewind": {"step": 10, "mode": "lr"}, "treatments": ["reset", "identity"]},
+    "fine_tune": {"rewind": {"mode": "fine_tune"}, "treatments": ["identity"], "keep": "masks"},
+    "restore": {"rewind": {"step": 10, "optimizer": "restore"}, "treatments": ["random_reinit"]},
+    "one_shot": {"method": "one_shot", "prune": {"densities": [0.6, 0.4, 0.1]}, "treatments": ["invert_scores"]},
+    "snip": {"method": "snip", "prune": {"levels": 3, "fraction": 0.4}, "treatments": ["invert_scores"]},
+    "random": {"method": "random_at_init", "prune": {"densities": [0.6, 0.4, 0.1], "layer_densities": "erk"}},
+    "synflow": {"method": "synflow", "prune": {"densities": [0.6, 0.4, 0.1], "scope": "global"}, "treatments": []},
+    "gradual": {
+        "method": "gradual",
+        "prune": {"densities": [0.6, 0.4, 0.1], "every": 5, "begin_step": 5},
+        "treatments": ["reset", "identity"],
+    },
+    "held": {"treatments": ["frozen", "reordered", {"name": "noise", "sigma": 2.0}, "random_sparse"]},
+}
+
+
+@cache
+def of_kind(kind: str) -> Computed:
+    return compute(small_submission(**{"treatments": [], **KINDS[kind]}))
+
+
 def evidence(treatment: str = "winning_ticket", *, keep: str = "all", rewind_step: int = 0) -> Evidence:
     """Return fresh evidence that a test may spoil."""
-    search = computed(keep, rewind_step)
+    return evidence_of(computed(keep, rewind_step), treatment)
+
+
+def evidence_of(search: Computed, treatment: str) -> Evidence:
     lineage, source = search.lineage(treatment), search.lineage("winning_ticket")
     chain = copy.deepcopy(search.chain(lineage, LEVEL))
     final = chain[-1]["stored"].get("final")
@@ -98,6 +123,67 @@ def test_every_treatment_verifies_and_retrains_to_equal_bits(treatment: str, rew
     assert "equal bits" in details["retraining"]
     assert "exactly as recorded" in details["accuracy at the end"]
     assert ("control" in details) == (treatment != "winning_ticket")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_method_mode_and_control_verifies_and_retrains_to_equal_bits(kind: str) -> None:
+    search = of_kind(kind)
+    for treatment in {own.spec.treatment: None for own in search.lineages}:
+        report = verify(evidence_of(search, treatment), retrain=True)
+        assert report.ok, (treatment, report.checks)
+        details = {check.name: check.detail for check in report.checks}
+        assert "equal bits" in details["retraining"]
+        assert "exactly as recorded" in details["accuracy at the start"]
+        skipped = {check.name for check in report.checks if check.status == "skipped"}
+        masks_only = {"pruned weights", "accuracy at the end"} if search.submission.spec.keep == "masks" else set()
+        carries = search.lineage(treatment).spec.carries_weights
+        allowed = ({"selection"} if kind == "gradual" else set()) | (set() if carries else masks_only)
+        assert skipped == allowed, (treatment, report.checks)
+
+
+def test_a_held_weight_that_moved_is_found() -> None:
+    found = evidence_of(of_kind("held"), "frozen")
+    name, weights = "fc1.weight", from_safetensors(found.final or b"")
+    pruned = np.argwhere(~found.mask(found.ticket)[name])[0]
+    weights[name][tuple(pruned)] = 0.0
+    content = to_safetensors(weights)
+    put(found, LEVEL, "final", content, content_digest(weights))
+    resign(found)
+    assert "pruned weights" in failed(verify(replace(found, final=content)))
+
+
+def test_a_level_that_did_not_start_from_the_trained_weights_of_the_level_before_is_found() -> None:
+    found = evidence_of(of_kind("lr"), "winning_ticket")
+    dense = from_safetensors(found.blobs.read(found.chain[0]["stored"]["rewind"]["sha256"]))
+    put(found, 2, "rewind", to_safetensors(dense), content_digest(dense))
+    resign(found)
+    assert "rewind weights" in failed(verify(found))
+
+
+def test_a_trained_network_that_hides_its_label_is_found() -> None:
+    found = evidence_of(of_kind("lr"), "winning_ticket")
+    del found.chain[LEVEL]["core"]["label"]
+    resign(found)
+    assert "manifests" in failed(verify(found))
+
+
+def test_a_one_shot_mask_that_its_ranking_does_not_give_is_found() -> None:
+    found = evidence_of(of_kind("one_shot"), "winning_ticket")
+    mask = found.mask(found.chain[2])
+    kept, gone = (np.argwhere(mask["fc1.weight"] == bit)[0] for bit in (True, False))
+    mask["fc1.weight"][tuple(kept)], mask["fc1.weight"][tuple(gone)] = False, True
+    put(found, 2, "mask", pack_mask(mask, found.tensors))
+    resign(found)
+    assert "selection" in failed(verify(found))
+
+
+def test_a_dense_network_of_a_control_that_follows_nothing_is_found() -> None:
+    found = evidence_of(of_kind("held"), "reordered")
+    assert found.first_level == 0
+    found.chain[0]["core"]["parent"] = None
+    found.chain[0]["core_sha256"] = core_digest(found.chain[0]["core"])
+    found.chain[1]["core"]["parent"] = found.chain[0]["core_sha256"]
+    assert "manifests" in failed(verify(found))
 
 
 def test_what_was_not_kept_is_skipped_with_its_reason() -> None:

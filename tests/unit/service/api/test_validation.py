@@ -45,6 +45,21 @@ def refusal(sent: Any) -> ApiError:
         (body(train={"lr": "fast"}), "/spec/train/lr", 'must be a number, got "fast"'),
         (body(train=[1]), "/spec/train", "must be an object, got a list of 1"),
         (body(nonsense=1), "/spec/nonsense", "is not a known member"),
+        (body(treatments=["noise", "none"]), "/spec/treatments/1/name", 'got "none"'),
+        (body(treatments=[{"name": "noise", "sigma": 0}]), "/spec/treatments/0/sigma", "must be > 0, got 0"),
+        (body(treatments=[{"name": "reuse", "sigma": 2.0}]), "/spec/treatments/0", "sigma belongs to treatment noise"),
+        (body(treatments=["reset"]), "/spec/treatments/0", "rewind.mode"),
+        (body(treatments=["noise", "reordered"]), "/spec/treatments/1", "keep must be 'all'"),
+        (body(method="one_shot", rewind={"mode": "lr"}), "/spec/rewind/mode", "must be weights with method one_shot"),
+        (body(rewind={"epoch": 1, "step": 5}), "/spec/rewind/epoch", "leave step out"),
+        (body(prune={"densities": [0.5, 0.2]}), "/spec/prune/densities", "not to imp"),
+        (body(method="snip", prune={"densities": [0.2, 0.5]}), "/spec/prune", "must fall"),
+        (body(method="snip", prune={"densities": [0.5, 1]}), "/spec/prune/densities/1", "must be < 1, got 1"),
+        (body(method="snip", prune={"densities": [0.5], "levels": 3}), "/spec/prune", "number of densities, 1"),
+        (body(model={"name": "resnet_20_0"}), "/spec/model/name", 'got "resnet_20_0"'),
+        (body(model={"name": "resnet_20_2000"}), "/spec/model/width", "must be <= 1024, got 2000"),
+        (body(model={"name": "vgg_19", "width": 32}), "/spec/model", "width belongs to resnet_20"),
+        (body(init={"upload": "x"}, method="transfer"), "/spec/init/upload", "must match"),
         ({}, "/spec", "is required"),
         ([], "", "must be an object"),
         ("x" * 5000, "", "a text of 5000 characters"),
@@ -65,10 +80,9 @@ def test_long_input_is_not_echoed() -> None:
 @pytest.mark.parametrize(
     ("parts", "pointer"),
     [
-        ({"method": "snip"}, "/spec/method"),
-        ({"model": {"name": "resnet_20"}}, "/spec/model/name"),
-        ({"treatments": ["noise"]}, "/spec/treatments/0"),
-        ({"prune": {"criterion": {"grid": ["magnitude", "movement"]}}}, "/spec/prune/criterion"),
+        ({"train": {"precision": "bfloat16"}}, "/spec/train/precision"),
+        ({"prune": {"biases": "own_tensor"}}, "/spec/prune/biases"),
+        ({"prune": {"granularity": {"grid": ["weight", "channel"]}}}, "/spec/prune/granularity"),
     ],
 )
 def test_what_is_known_but_not_computed_is_not_supported(parts: dict[str, Any], pointer: str) -> None:
@@ -88,6 +102,18 @@ def test_a_grid_over_the_quota_is_refused_by_lengths_naming_count_and_bound() ->
     assert str(64**5) in caught.value.detail
     assert "256" in caught.value.detail
     assert len(caught.value.errors) == 5
+
+
+def test_a_width_in_the_name_is_a_width() -> None:
+    assert parse_submission(body(model={"name": "resnet_20_32"})).spec.model.width == 32
+
+
+def test_reordered_chains_are_counted_from_level_0() -> None:
+    treatments = ["random_reinit", {"name": "reordered", "repeats": 2}]
+    spec = parse_submission(body(treatments=treatments, keep="all", replicates=3, prune={"levels": 4})).spec
+    counted = estimate(spec, max_lineages=256)
+    assert counted["lineages"] == 3 * 4
+    assert counted["levels"] == 3 * (5 + 4 + 2 * 5)
 
 
 @given(st.lists(st.integers(100, 300), min_size=1, max_size=3, unique=True), st.integers(1, 3), st.integers(1, 3))

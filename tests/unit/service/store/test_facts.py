@@ -8,14 +8,17 @@ from typing import Any
 import pytest
 
 from lth_core.expansion import PlannedLineage
+from lth_core.results import search_results
+from lth_core.spec import Submission
 from service.store.facts import Facts
 from service.store.log import FIRST_RECORD, LogRecord
 from service.store.plans import Accepted, Plan
 from service.store.summaries import Levels
-from service.store.ticket_views import ticket_documents, ticket_places
+from service.store.ticket_views import open_level_document, ticket_documents, ticket_places
 from service.store.views import lineage_document, search_document
 from tests.support.records import tiny_arrays, tiny_info, tiny_submission
 
+INFO = tiny_info(tiny_arrays())
 SEARCH = "srch_01M818AAB20GX731VMRNSBV2H5"
 AT = "2026-11-22T09:10:11.042Z"
 LATER = "2026-11-22T10:10:11.042Z"
@@ -162,3 +165,76 @@ def test_an_accepted_search_survives_its_encoding(plan: Plan) -> None:
     assert again.accepted.to_bytes() == plan.raw
     assert again.ids == plan.ids
     assert again.accepted.submission == plan.accepted.submission
+
+
+def plan_of(**spec: Any) -> Plan:
+    accepted_at = datetime(2026, 11, 22, 9, 10, 11, 42_000, tzinfo=UTC)
+    body = {**tiny_submission().spec.model_dump(mode="json"), **spec}
+    accepted = Accepted("local", SEARCH, accepted_at, "f" * 64, Submission.model_validate({"spec": body}), INFO, "cpu")
+    return Plan.of(accepted)
+
+
+def test_the_dense_level_belongs_to_chains_and_a_control_of_it_has_its_own() -> None:
+    plan = plan_of(treatments=["random_reinit", "reordered"], keep="all", replicates=[0])
+    chain, reinit, reordered = plan.lineages
+    assert plan.lineages_at(chain.dense_key, 0) == (chain,)
+    assert plan.lineages_at(reordered.key, 0) == (reordered,)
+    assert plan.lineages_at(reinit.key, 0) == ()
+    assert plan.lineages_at(reordered.key, 1) == (reordered,)
+
+
+def test_a_control_of_the_dense_network_waits_for_it_and_then_for_masks() -> None:
+    plan = plan_of(treatments=["reordered"], keep="all", replicates=[0])
+    chain, reordered = plan.lineages
+
+    def status(levels: Levels) -> str:
+        return Facts(plan, records(TAKEN), levels).lineage_status(reordered)[0]
+
+    assert status({}) == "blocked"
+    assert status(committed(chain, 0)) == "pending"
+    both = {**committed(chain, 0), **committed(reordered, 0)}
+    assert status(both) == "blocked"
+    assert status({**committed(chain, 0, 1), **committed(reordered, 0)}) == "pending"
+    assert lineage_document(Facts(plan, records(TAKEN), both), reordered)["levels_done"] == 1
+    assert not list(ticket_documents(Facts(plan, records(TAKEN), both)))
+
+
+@pytest.mark.parametrize(
+    ("spec", "labels"),
+    [
+        ({}, ["winning", None]),
+        ({"rewind": {"step": 5}}, ["matching", None]),
+        ({"rewind": {"mode": "lr"}, "treatments": ["reset"]}, ["trained", "winning"]),
+        ({"method": "gradual", "treatments": ["random_mask"]}, ["trained", None]),
+    ],
+)
+def test_a_ticket_says_what_it_may_be_called(spec: dict[str, Any], labels: list[str | None]) -> None:
+    plan = plan_of(**{"treatments": ["random_reinit"], "replicates": [0], **spec})
+    levels = {key: own for lineage in plan.lineages for key, own in committed(lineage, 1).items()}
+    levels.update(committed(plan.lineages[0], 0))
+    found = list(ticket_documents(Facts(plan, records(TAKEN), levels)))
+    assert [ticket["label"] for ticket in found] == labels
+    document = open_level_document(Facts(plan), plan.lineages[0], 2)
+    assert document["label"] == labels[0]
+    assert document["start"]["weights"] == ("W_T of level 1" if "lr" in str(spec) else document["start"]["weights"])
+
+
+def test_a_trained_network_is_never_listed_with_the_verdicts_of_a_winning_ticket() -> None:
+    plan = plan_of(rewind={"mode": "lr"}, treatments=[], replicates=[0, 1, 2], train={"steps": 20, "eval_every": 10})
+    cores: dict[str, dict[int, Any]] = {}
+    for lineage in plan.lineages:
+        for level in range(plan.lineages[0].num_levels):
+            metrics = {f"{at}{part}_accuracy": 0.9 for at in ("", "end_") for part in ("val", "test")}
+            core = {
+                "metrics": {**metrics, "early_stop_step": 10, "converged": True},
+                "density": 0.4**level,
+                "kept": 10,
+                "prunable": 20,
+            }
+            cores.setdefault(lineage.key_of_level(level), {})[level] = core
+    results = search_results(plan.accepted.submission.spec, plan.lineages, cores)
+    levels = {key: own for lineage in plan.lineages for key, own in committed(lineage, 0, 1, 2).items()}
+    for ticket in ticket_documents(Facts(plan, records(TAKEN), levels, results)):
+        assert ticket["label"] == "trained"
+        assert ticket["verdicts"]["trained_matches"] == "yes"
+        assert not ticket["verdicts"].keys() & {"paper_point", "certified", "matching", "initialisation_matters"}

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from service.store import keys
 
 SEARCH = "srch_01M818AAB20GX731VMRNSBV2H5"
+UPLOAD = "upl_7ZZZZZZZZZZZZZZZZZZZZZZZZZ"
 HEX = "ab" * 32
 SAFE = re.compile(r"[A-Za-z0-9._/-]+")
 
@@ -21,6 +22,10 @@ def test_keys_lie_where_the_record_says() -> None:
     assert keys.results("local", SEARCH, HEX) == f"searches/local/{SEARCH}/results/{HEX}.json"
     assert keys.manifest("local", HEX, 7) == f"lineages/local/{HEX}/L007.json"
     assert keys.blob("local", HEX) == f"blobs/local/{HEX}"
+    assert keys.derived("local", SEARCH, SEARCH, "report", "figure-accuracy.svg") == (
+        f"searches/local/{SEARCH}/results/report/{SEARCH}/figure-accuracy.svg.json"
+    )
+    assert keys.upload("local", UPLOAD) == f"uploads/local/{UPLOAD}.json"
     assert keys.epoch(12) == "epochs/000000000012.json"
     assert keys.dataset_file("mnist", HEX, "manifest.json") == f"datasets/mnist/{HEX}/manifest.json"
     assert keys.api_key("aB3dE6gH") == "keys/aB3dE6gH.json"
@@ -50,6 +55,11 @@ def test_no_text_leads_out_of_its_folder(text: str) -> None:
         lambda: keys.api_key(text),
         lambda: keys.self_test("abcdefgh", text),
         lambda: keys.claim("local", text),
+        lambda: keys.uploads(text),
+        lambda: keys.upload("local", text),
+        lambda: keys.derived("local", SEARCH, text, "report", "html"),
+        lambda: keys.derived("local", SEARCH, SEARCH, text, "html"),
+        lambda: keys.derived("local", SEARCH, SEARCH, "report", text),
     )
     for build in builders:
         try:

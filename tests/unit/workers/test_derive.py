@@ -1,4 +1,4 @@
-"""Exports asked for are made once, kept as blobs, and the worker ends when nothing is left to do."""
+"""What is asked for is made once, kept as blobs, and the worker ends when nothing is left to do."""
 
 from __future__ import annotations
 
@@ -17,14 +17,15 @@ from safetensors.numpy import load
 from lth_core.masks import unpack_mask
 from service.settings import Settings
 from service.store import keys
-from service.store.errors import ExportFailed, NotFound
+from service.store.errors import ExportFailed, NotFound, NotPossible
+from service.store.jobs import Job, Kind
 from service.store.objects import BlobRef
 from service.store.record import Record
 from tests.support.chains import TENANT, Computed, small_submission
 from tests.support.committed import commit_search, ticket_of
-from workers import exports
+from workers import derive
+from workers.derive import drain
 from workers.export_making import make_export
-from workers.exports import drain
 
 T = TypeVar("T")
 LEVEL = 2
@@ -60,12 +61,12 @@ def test_both_formats_are_made_and_kept(settings: Settings) -> None:
         computed, tickets = await committed(record)
         ticket = tickets["winning_ticket"]
         for form in ("torch_prune", "open_lth"):
-            assert await record.request_export(TENANT, ticket, form) is None
-            assert await record.request_export(TENANT, ticket, form) is None
-        assert await record.num_exports_waiting() == 2
+            assert await record.request_derived(TENANT, ticket, "export", form) is None
+            assert await record.request_derived(TENANT, ticket, "export", form) is None
+        assert await record.num_derived_waiting() == 2
         assert await drain(record, idle_s=0.5) == 2
-        assert await record.num_exports_waiting() == 0
-        refs = [await record.request_export(TENANT, ticket, form) for form in ("torch_prune", "open_lth")]
+        assert await record.num_derived_waiting() == 0
+        refs = [await record.request_derived(TENANT, ticket, "export", form) for form in ("torch_prune", "open_lth")]
         blobs = [await record.blob(TENANT, ref.sha256) for ref in refs if ref is not None]
         lineage = computed.lineage("winning_ticket")
         manifest = computed.manifests[lineage.key, LEVEL]
@@ -94,10 +95,10 @@ def test_an_export_of_damaged_bytes_fails_with_its_reason(settings: Settings) ->
         manifest = computed.manifests[computed.lineage("winning_ticket").key, LEVEL]
         key = keys.blob(TENANT, manifest["stored"]["mask"]["sha256"])
         (Path(settings.store_url.removeprefix("file://")) / key).write_bytes(b"other")
-        assert await record.request_export(TENANT, tickets["winning_ticket"], "torch_prune") is None
+        assert await record.request_derived(TENANT, tickets["winning_ticket"], "export", "torch_prune") is None
         assert await drain(record, idle_s=0.3) == 1
         with pytest.raises(ExportFailed, match="does not match its digest"):
-            await record.request_export(TENANT, tickets["winning_ticket"], "torch_prune")
+            await record.request_derived(TENANT, tickets["winning_ticket"], "export", "torch_prune")
 
     with_record(settings, work)
 
@@ -116,20 +117,78 @@ def test_an_unknown_format_or_ticket_is_refused(settings: Settings) -> None:
 def test_the_command_ends_by_itself_when_idle(settings: Settings) -> None:
     async def ask(record: Record) -> str:
         _, tickets = await committed(record)
-        await record.request_export(TENANT, tickets["winning_ticket"], "open_lth")
+        await record.request_derived(TENANT, tickets["winning_ticket"], "export", "open_lth")
         return tickets["winning_ticket"]
 
     ticket = with_record(settings, ask)
     began_s = time.monotonic()
-    assert exports.main(["--idle", "0.5"]) == 0
+    assert derive.main(["--idle", "0.5"]) == 0
     assert time.monotonic() - began_s < 20
 
     async def answer(record: Record) -> BlobRef | None:
-        return await record.request_export(TENANT, ticket, "open_lth")
+        return await record.request_derived(TENANT, ticket, "export", "open_lth")
 
     assert with_record(settings, answer) is not None
 
 
 def test_the_command_without_redis_is_exit_1(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LTH_REDIS_URL", f"unix://{settings.home}/nowhere.sock")
-    assert exports.main(["--idle", "0.5"]) == 1
+    assert derive.main(["--idle", "0.5"]) == 1
+
+
+async def refuses(record: Record, job: Job) -> bytes:
+    """A maker for which some things are not possible, and others go wrong."""
+    if job.name == "barrier":
+        raise ValueError("final weights are kept for fewer than two levels")
+    if job.name == "signs":
+        raise KeyError("stored")
+    return f"{job.kind} {job.name} at {job.version}".encode()
+
+
+def test_a_report_and_an_analysis_are_made_by_their_maker(settings: Settings) -> None:
+    async def work(record: Record) -> None:
+        search, _ = await commit_search(record, small_submission())
+        wanted: list[tuple[Kind, str]] = [("analysis", "overlap"), ("report", "figure-accuracy.svg")]
+        for kind, name in wanted:
+            assert await record.request_derived(TENANT, search, kind, name) is None
+        assert await drain(record, idle_s=0.3, maker=refuses) == 2
+        for kind, name in wanted:
+            ref = await record.request_derived(TENANT, search, kind, name)
+            assert ref is not None
+            assert await record.blob(TENANT, ref.sha256) == f"{kind} {name} at final".encode()
+
+    with_record(settings, work)
+
+
+def test_what_is_not_possible_is_answered_by_its_sentence_and_what_is_unforeseen_by_its_name(
+    settings: Settings,
+) -> None:
+    async def work(record: Record) -> None:
+        search, _ = await commit_search(record, small_submission())
+        for name in ("barrier", "signs"):
+            await record.request_derived(TENANT, search, "analysis", name)
+        assert await drain(record, idle_s=0.3, maker=refuses) == 2
+        with pytest.raises(NotPossible, match=r"^final weights are kept for fewer than two levels$"):
+            await record.request_derived(TENANT, search, "analysis", "barrier")
+        with pytest.raises(NotPossible, match="unforeseen with KeyError"):
+            await record.request_derived(TENANT, search, "analysis", "signs")
+
+    with_record(settings, work)
+
+
+def test_a_job_is_held_while_it_takes_long(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.store.derived.LEASE_MS", 300)
+    monkeypatch.setattr(derive, "HOLD_EVERY_S", 0.05)
+
+    async def slow(record: Record, job: Job) -> bytes:
+        await asyncio.sleep(0.8)
+        assert await record.next_derived(0.0) is None
+        return b"slow"
+
+    async def work(record: Record) -> None:
+        search, _ = await commit_search(record, small_submission())
+        await record.request_derived(TENANT, search, "report", "html")
+        assert await drain(record, idle_s=0.3, maker=slow) == 1
+        assert await record.request_derived(TENANT, search, "report", "html") is not None
+
+    with_record(settings, work)

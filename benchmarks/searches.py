@@ -1,0 +1,188 @@
+"""What the benchmarks of whole searches share: a service of their own or a running one, figures, and the report."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from benchmarks.result import RESULTS, write_result
+from service.cli.analyses import write_report
+from service.client import Client, Search
+from tests.support.stack import running_stack
+
+Rows = list[dict[str, Any]]
+FORMS = ("markdown", "html")
+
+
+@dataclass(frozen=True)
+class Gate:
+    """One statement of a claim.
+
+    Attributes:
+        holds: Whether it is true; None where the search has not what it speaks of.
+        figures: The numbers that it was read from.
+    """
+
+    holds: bool | None
+    figures: Any
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add how a finished search of a running service is judged instead of a new one."""
+    parser.add_argument("--url", help="judge a search of this running service")
+    parser.add_argument("--search", help="the search to judge, srch_...")
+    parser.add_argument("--no-report", action="store_true", help="keep the figures without the report's files")
+
+
+@contextlib.contextmanager
+def finished_search(args: argparse.Namespace, prepare: Callable[[list[str]], dict[str, Any]]) -> Iterator[Search]:
+    """Yield a finished search: the one that was named, or a new one in a service of its own.
+
+    Args:
+        args: `url` and `search`, both or neither.
+        prepare: Registers data with a command line's last words, and returns the body to submit.
+    """
+    if (args.url is None) != (args.search is None):
+        sys.exit("--url and --search go together")
+    if args.url is not None:
+        with Client(args.url) as client:
+            search = client.search(args.search)
+            if not search.is_terminal:
+                sys.exit(f"{search.id} is {search.status}; it is judged when it has ended")
+            yield search
+        return
+    with tempfile.TemporaryDirectory() as folder, running_stack(Path(folder) / "home") as stack:
+        body = prepare(["--home", str(stack.home)])
+        with Client(stack.url) as client:
+            search = client.submit(body)
+            print(search.id, "at", stack.url, flush=True)
+            yield search.wait_for_end()
+
+
+def run(
+    args: argparse.Namespace,
+    *,
+    name: str,
+    claim: str,
+    paper_steps: int,
+    prepare: Callable[[list[str]], dict[str, Any]],
+    gates_of: Callable[[Rows], dict[str, Gate]],
+    **more: Any,
+) -> int:
+    """Run or fetch a search, judge it, and keep figures, pictures and report.
+
+    Args:
+        args: The options of `add_options`.
+        name: Of the result, without its number of steps.
+        claim: What is claimed.
+        paper_steps: Steps of a level in the paper's recipe, kept beside those that were run.
+        prepare: As for `finished_search`.
+        gates_of: Judges the rows.
+        more: Further members of the result.
+
+    Returns:
+        The exit status: 0 if some gate could be judged and none failed.
+    """
+    begin = time.monotonic()
+    with finished_search(args, prepare) as search:
+        wall_s = round(time.monotonic() - begin, 1) if args.search is None else None
+        rows, spec = rows_of(search), search.document["spec"]
+        steps = spec["train"]["steps"]
+        files = keep_pictures(search, f"{name}-{steps}", report=not args.no_report)
+    gates = gates_of(rows)
+    numbers = {
+        "status": search.status,
+        "steps": steps,
+        "steps_of_the_paper": paper_steps,
+        **more,
+        "wall_s": wall_s,
+        "usage": search.document.get("usage"),
+        "spec": spec,
+        "gates": {name: {"holds": gate.holds, "figures": gate.figures} for name, gate in gates.items()},
+        "levels": by_level(rows),
+        "files": files,
+        "rows": rows,
+    }
+    for statement, gate in gates.items():
+        print({True: "holds ", False: "FAILS ", None: "(not run)"}[gate.holds], statement, gate.figures)
+    print(write_result(f"{name}-{steps}", claim, numbers))
+    judged = [gate.holds for gate in gates.values() if gate.holds is not None]
+    return 0 if judged and all(judged) else 1
+
+
+def add_data(words: Sequence[str]) -> None:
+    """Register a data set, as `lth data add` does."""
+    subprocess.run([sys.executable, "-m", "service.cli.main", "data", "add", *words], check=True)
+
+
+def rows_of(search: Search) -> Rows:
+    """Return one row per committed level of every lineage."""
+    rows = []
+    for lineage in search.lineages():
+        for level in search.levels(lineage["id"]):
+            if level["status"] != "committed":
+                continue
+            metrics = level["metrics"]
+            rows.append(
+                {
+                    **{name: lineage[name] for name in ("treatment", "replicate", "repeat")},
+                    **{name: level[name] for name in ("level", "density", "kept", "mask_sha256")},
+                    **{name: metrics[name] for name in ("test_accuracy", "early_stop_step", "end_test_accuracy")},
+                    "converged": metrics["converged"],
+                }
+            )
+    return rows
+
+
+def accuracies(rows: Rows, treatment: str, level: int) -> dict[int, float]:
+    """Return test accuracy at early stop by replicate, several draws of a control averaged."""
+    found = defaultdict(list)
+    for row in rows:
+        if (row["treatment"], row["level"]) == (treatment, level):
+            found[row["replicate"]].append(row["test_accuracy"])
+    return {replicate: fmean(values) for replicate, values in sorted(found.items())}
+
+
+def leads(rows: Rows, level: int, rival: str = "random_reinit") -> list[float]:
+    """Return how far the ticket is ahead at a level, one value per replicate; `dense` is the rival at level 0."""
+    tickets = accuracies(rows, "winning_ticket", level)
+    rivals = accuracies(rows, "winning_ticket", 0) if rival == "dense" else accuracies(rows, rival, level)
+    return [round(tickets[replicate] - rivals[replicate], 6) for replicate in sorted(tickets.keys() & rivals.keys())]
+
+
+def by_level(rows: Rows) -> list[dict[str, Any]]:
+    """Return, per level, the density and the ticket's leads over dense network and re-initialised control."""
+    found = []
+    for level in sorted({row["level"] for row in rows if row["level"]}):
+        table: dict[str, Any] = {"level": level, "density": next(r["density"] for r in rows if r["level"] == level)}
+        for rival in ("dense", "random_reinit"):
+            values = leads(rows, level, rival)
+            table[f"lead_over_{rival}"] = values
+            table[f"mean_over_{rival}"] = round(fmean(values), 6) if values else None
+        found.append(table)
+    return found
+
+
+def keep_pictures(search: Search, name: str, *, report: bool) -> list[str]:
+    """Keep the plot of a search, and its report with figures in a folder of its own; return the files' names."""
+    RESULTS.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        picture = Path(folder) / f"{name}.png"
+        words = ["plot", search.id, "-o", str(picture), "--url", search.client.transport.url]
+        subprocess.run([sys.executable, "-m", "service.cli.main", *words], check=True)
+        shutil.copy(picture, RESULTS / picture.name)
+    kept = [RESULTS / f"{name}.png"]
+    if report:
+        kept += write_report(search, RESULTS / name, FORMS)
+    return [str(path.relative_to(RESULTS)) for path in kept]

@@ -1,0 +1,1 @@
+"""Analyses of what a search left behind: pure functions of masks, weights and networks."""
