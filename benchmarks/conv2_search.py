@@ -65,7 +65,7 @@ def main() -> None:
     """Run or fetch the search and keep its figures; exits 1 if the claim does not hold."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, help="folder or tar archive: train/<class>/*.jpg, test/<class>/*.jpg")
-    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--eval-every", type=int, default=100)
     parser.add_argument("--levels", type=int, default=4)
     parser.add_argument("--replicates", type=int, default=3)

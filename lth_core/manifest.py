@@ -145,10 +145,11 @@ def core_digest(core: Mapping[str, Any]) -> str:
 def blobs_to_keep(result: LevelResult, lineage: LineageSpec) -> dict[str, Blob]:
     """Return the blobs of a level that `lineage.keep` asks for, and those that later levels start from.
 
-    Level 0 always keeps its weights, and a chain whose levels start from trained weights keeps those of every level.
+    Level 0 always keeps its weights. A chain whose levels start from trained weights keeps those of every level, and
+    so does `reordered`, which exists to be compared by them.
     """
     names = set(_KEPT["all" if result.core["level"] == 0 else lineage.keep])
-    if lineage.carries_weights:
+    if lineage.carries_weights or lineage.treatment == "reordered":
         names.add("final")
     return {name: blob for name in _KEPT["all"] if name in names and (blob := _blob(result, lineage, name)) is not None}
 

@@ -58,7 +58,13 @@ def remove_smallest(scores: Rankable, alive: Bits, num: int) -> Bits:
     if not np.isfinite(ranked).all():
         raise ValueError("scores of survivors must be finite")
     survivors = alive.copy()
-    survivors.reshape(-1)[candidates[np.argsort(ranked, kind="stable")[:num]]] = False
+    num = min(num, ranked.size)
+    if num < 1:
+        return survivors
+    limit = np.partition(ranked, num - 1)[num - 1]  # as a stable sort would cut, in linear time
+    equal = np.flatnonzero(ranked == limit)[: num - np.count_nonzero(ranked < limit)]
+    survivors.reshape(-1)[candidates[ranked < limit]] = False
+    survivors.reshape(-1)[candidates[equal]] = False
     return survivors
 
 

@@ -116,11 +116,11 @@ def train(
         load_state(optimizer, optimizer_state)
     keep = _Keep(net, optimizer, mask, held)
     began = net.read()
-    if tightening is not None and tightening.is_due(first_step):
-        keep = keep.tighter(tightening.mask_after(first_step, keep.mask, began))
     parts = split(data.info.num_train, lineage.replicate)
     judge = Judge(lineage, data, net, parts, pulse)
     judge.look(first_step, rate(first_step), train=None)
+    if tightening is not None and tightening.is_due(first_step):
+        keep = keep.tighter(tightening.mask_after(first_step, keep.mask, began))
     recorded = began if record_at == first_step else None
     recorded_optimizer = read_state(optimizer) if record_optimizer and record_at == first_step else None
     gradient = torch.empty_like(net.vector)

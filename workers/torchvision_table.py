@@ -1,4 +1,4 @@
-"""The table of torchvision's tensors: `python -m workers.torchvision_table` writes it, `--check` compares.
+"""The table of torchvision's tensors: `python -m workers.torchvision_table` writes it, `--check` compares it.
 
 Every classification model of the installed torchvision is built without memory; its tensors, their kinds and the
 smallest examples it takes are read off it.
@@ -34,22 +34,20 @@ _LETTERS = {kind: letter for letter, kind in KINDS.items()}
 def main(arguments: list[str] | None = None) -> int:
     """Write the table, or compare it with the installed torchvision: 0 if they agree."""
     parser = argparse.ArgumentParser(prog="python -m workers.torchvision_table", description=__doc__)
-    parser.add_argument("--check", action="store_true", help="compare the table with the installed torchvision")
+    parser.add_argument("--check", nargs="*", metavar="ARCH", help="compare these models, or all, and write nothing")
     options = parser.parse_args(arguments)
     from torchvision import __version__, models
 
-    found: dict[str, Any] = {}
-    for arch in sorted(models.list_models(module=models)):
-        print(arch, flush=True)  # noqa: T201
-        found[arch] = entry(arch)
-    if options.check:
+    names = sorted(models.list_models(module=models))
+    if options.check is not None:
         known = table()["models"]
-        differing = sorted(arch for arch in known.keys() | found.keys() if known.get(arch) != found.get(arch))
-        print(f"{len(found)} models; differing: {', '.join(differing) or 'none'}")  # noqa: T201
+        asked = options.check or sorted({*names, *known})
+        differing = [arch for arch in asked if arch not in names or known.get(arch) != entry(arch)]
+        print(f"{len(asked)} models; differing: {', '.join(differing) or 'none'}")  # noqa: T201
         return 1 if differing else 0
-    document = canonical_json({"torchvision": __version__.partition("+")[0], "models": found})
+    document = canonical_json({"torchvision": __version__.partition("+")[0], "models": {n: entry(n) for n in names}})
     PLACE.write_bytes(gzip.compress(document, compresslevel=9, mtime=0))
-    print(f"{len(found)} models, {PLACE.stat().st_size} bytes")  # noqa: T201
+    print(f"{len(names)} models, {PLACE.stat().st_size} bytes")  # noqa: T201
     return 0
 
 

@@ -41,12 +41,13 @@ def body(schema: str, example: Any, *, required: bool = True, **more: Any) -> di
 
 
 def binary(description: str, media_types: Sequence[str]) -> dict[str, Any]:
-    """Return the documentation of an answer in one of several binary media types."""
+    """Return the documentation of a file in one of several media types; JSON is an object, all else is binary."""
     headers = {
         "ETag": {"schema": {"type": "string"}, "description": 'Strong, `"sha256-..."` of these bytes.'},
         "Repr-Digest": {"schema": {"type": "string"}, "description": "RFC 9530."},
     }
     content = {media_type: {"schema": {"type": "string", "format": "binary"}} for media_type in media_types}
+    content |= {name: {"schema": {"type": "object"}} for name in media_types if name == "application/json"}
     return {"description": description, "content": content, "headers": headers}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -91,16 +92,14 @@ async def make_derived(record: Record, tenant: str, search: str, ticket: str) ->
 
 
 async def make_one(record: Record, tenant: str, subject: str, kind: Kind, name: str) -> None:
-    """Answer one job with bytes that say what they stand for; an analysis is JSON."""
+    """Answer one job with bytes that say what they stand for, as JSON where it must be."""
     assert await record.request_derived(tenant, subject, kind, name) is None
     job = await record.next_derived(1.0)
     assert job is not None
     assert (job.tenant, job.subject, job.kind, job.name) == (tenant, subject, kind, name)
-    text = (
-        f'{{"name":"{name}","object":"analysis","subject":"{subject}"}}'
-        if kind == "analysis"
-        else f"{name} of {subject}"
-    )
+    stands_for = {"object": kind, "name": name, "subject": subject}
+    is_json = kind == "analysis" or name == "json"
+    text = json.dumps(stands_for) if is_json else f"{name} of {subject}"
     await record.finish_derived(job, await record.objects.put_blob(tenant, text.encode()))
 
 

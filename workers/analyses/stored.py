@@ -11,7 +11,7 @@ from lth_core.expansion import PlannedLineage
 from lth_core.masks import Mask, unpack_mask
 from lth_core.treatments import Treatment
 from lth_core.weights import Weights, content_digest, weights_from_safetensors
-from service.store.errors import ArtefactCorrupt
+from service.store.errors import ArtefactCorrupt, UnknownDataset
 from service.store.record import Record
 from service.store.ticket_views import final_sha256
 from workers.searched import Manifest, Searched
@@ -114,12 +114,15 @@ class Stored:
         """Return the search's data set, normalised.
 
         Raises:
-            UnknownDataset: If it is no longer in the store.
+            NotStored: If it is no longer in the store.
         """
         from lth_core.data import load  # torch: reports do without
 
         info = self.searched.plan.accepted.dataset
-        arrays = await self._record.dataset_arrays(info.name, info.digest)
+        try:
+            arrays = await self._record.dataset_arrays(info.name, info.digest)
+        except UnknownDataset:
+            raise NotStored(f"data set {info.name} {info.digest[:12]} is no longer in the store") from None
         return await asyncio.to_thread(load, info, arrays)
 
     def reordered(self, lineage: PlannedLineage) -> list[PlannedLineage]:

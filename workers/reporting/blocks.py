@@ -42,12 +42,14 @@ class Table:
         head: Names of the columns.
         rows: Cells, as many per row as there are names.
         text_columns: Columns of words, which are set flush left.
+        adverse_columns: Columns in which yes is bad news.
     """
 
     caption: str
     head: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     text_columns: frozenset[int] = frozenset()
+    adverse_columns: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True)

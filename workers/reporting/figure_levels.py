@@ -25,6 +25,10 @@ from workers.reporting.figure_style import (
 
 Level = Mapping[str, Any]
 MAX_LAYERS_WITH_MARKERS = 8
+NUM_NAMED_LAYERS = 6
+"""Of more layers than have markers only so many are named, the first and the last among them."""
+MAX_SIDE_BY_SIDE = 4
+"""Comparisons in one panel; more get a panel each."""
 DOTS = (0, (1, 2))
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<")
 
@@ -40,18 +44,21 @@ def draw_figure_of(canvas: Canvas, levels: Sequence[Level], figure: str, label: 
         main: The treatment that the search is about; its curve begins at the dense network.
     """
     axes = canvas.figure.subplots()
-    names = _treatments(levels)
+    names = sorted(_treatments(levels), key=lambda name: name != main)
     looks = looks_of(names)
     dense = next((level["treatments"].get(words.DENSE) for level in levels if level["level"] == 0), None)
     if dense is not None:
         style: dict[str, Any] = {"color": looks[words.DENSE][0], "linewidth": 1.2, "linestyle": DOTS, "zorder": 1}
         axes.axhline(dense[figure]["mean"], label=words.treatment_name(words.DENSE), **style)
+    alpha = 0.16 if len(names) <= 5 else 0.07
     for name in names:
         marks = [(level["density"], level["treatments"][name]) for level in levels if name in level["treatments"]]
         if name == main and dense is not None:
             marks = [(1.0, dense), *marks]
         if name != words.DENSE:
-            _curve(axes, marks, figure, looks[name], words.treatment_name(name), hollow=figure == "early_stop_step")
+            hollow = figure == "early_stop_step"
+            own = 0.16 if name == main else alpha
+            _curve(axes, marks, figure, looks[name], words.treatment_name(name), hollow=hollow, alpha=own)
     density_axis(axes, min(level["density"] for level in levels))
     axes.set_ylabel(label)
     if figure == "early_stop_step":
@@ -70,43 +77,43 @@ def draw_settings(canvas: Canvas, levels: Sequence[Level], settings: Sequence[Ma
         marks = [(density, figures) for density, figures in found if figures is not None]
         color, marker = SEQUENCE[i % len(SEQUENCE)], MARKERS[i % len(MARKERS)]
         look = (color, marker, ("-", *DASHES)[i // len(SEQUENCE) % 5])
-        _curve(axes, marks, "test_accuracy", look, setting["name"], hollow=False)
+        _curve(axes, marks, "test_accuracy", look, setting["name"])
     density_axis(axes, min(level["density"] for level in levels))
     axes.set_ylabel("test accuracy at early stop")
-    canvas.legend_below(axes, columns=2)
+    canvas.legend_below(axes)
 
 
 def draw_differences(canvas: Canvas, levels: Sequence[Level], margin: float, main: str) -> None:
-    """Draw the paired differences with their bounds, comparisons side by side at each density."""
-    axes = canvas.figure.subplots()
-    names = list(dict.fromkeys(name for level in levels for name in level["paired"]))
+    """Draw the paired differences with their bounds, few comparisons side by side, many in panels of their own."""
+    names = compared(levels)
     looks = looks_of([main, *names])
-    axes.axhline(0.0, color=FAINT, linewidth=0.9, zorder=1)
-    if words.DENSE in names:
-        axes.axhline(-100 * margin, color=looks[words.DENSE][0], linewidth=1.0, linestyle=DOTS, zorder=1)
+    split = len(names) > MAX_SIDE_BY_SIDE
+    columns = min(3, len(names)) if split else 1
+    grid = canvas.figure.subplots(-(-len(names) // columns) if split else 1, columns, squeeze=False, sharey=True)
+    panels = list(grid.reshape(-1))
     for i, name in enumerate(names):
-        aside = 1.0 + 0.035 * (i - (len(names) - 1) / 2)
-        having = [level for level in levels if name in level["paired"]]
-        own = [(level["density"] * aside, level["paired"][name]["accuracy_difference"]) for level in having]
-        means = [100 * found["mean"] for _, found in own]
-        below = [0.0 if found["lower"] is None else 100 * (found["mean"] - found["lower"]) for _, found in own]
-        above = [0.0 if found["upper"] is None else 100 * (found["upper"] - found["mean"]) for _, found in own]
-        color, marker, dash = looks[name]
-        axes.errorbar(
-            [x for x, _ in own],
-            means,
-            yerr=[below, above],
-            color=color,
-            marker=marker,
-            linestyle=dash,
-            linewidth=1.2,
-            elinewidth=1.0,
-            capsize=2.0,
-            label=f"minus {words.treatment_name(name)}",
-        )
-    density_axis(axes, min(level["density"] for level in levels))
-    axes.set_ylabel(f"{words.treatment_name(main)} − other (pp)")
-    canvas.legend_below(axes, columns=3)
+        axes = panels[i] if split else panels[0]
+        aside = 1.0 if split else 1.0 + 0.035 * (i - (len(names) - 1) / 2)
+        _difference(axes, levels, name, looks[name], aside)
+        if name == words.DENSE:
+            axes.axhline(-100 * margin, color=looks[name][0], linewidth=1.0, linestyle=DOTS, zorder=1)
+        if split:
+            axes.set_title(f"minus {words.treatment_name(name)}")
+    for axes in panels[: len(names) if split else 1]:
+        axes.axhline(0.0, color=FAINT, linewidth=0.9, zorder=1)
+        density_axis(axes, min(level["density"] for level in levels))
+        axes.set_xlabel("density" if split else "density (share of weights kept)")
+    for axes in panels[len(names) if split else 1 :]:
+        axes.set_axis_off()
+    for row in grid:
+        row[0].set_ylabel("difference (pp)" if split else f"{words.treatment_name(main)} − other (pp)")
+    if not split:
+        canvas.legend_below(panels[0])
+
+
+def compared(levels: Sequence[Level]) -> list[str]:
+    """Return whom the main treatment is compared with at some level."""
+    return list(dict.fromkeys(name for level in levels for name in level["paired"]))
 
 
 def draw_leads(canvas: Canvas, leads: Sequence[Mapping[str, Any]], main: str, rival: str, *, timed: bool) -> None:
@@ -137,16 +144,21 @@ def draw_layers(canvas: Canvas, levels: Sequence[Level]) -> None:
     lowest = max(min(share for share in shares if share > 0), 1e-4)
     network = [level["density"] for level in levels]
     axes.plot(network, network, color=FAINT, linewidth=1.0, linestyle=DOTS, zorder=1, label="whole network")
+    named = {round((len(names) - 1) * i / (NUM_NAMED_LAYERS - 1)) for i in range(NUM_NAMED_LAYERS)}
     for i, name in enumerate(names):
         own = [level["layers"][i]["kept"]["mean"] / level["layers"][i]["total"] for level in levels]
         color = SEQUENCE[i % len(SEQUENCE)] if few else _shade(i, len(names))
-        style: dict[str, Any] = {"marker": MARKERS[i % len(MARKERS)]} if few else {"linewidth": 1.0}
-        axes.plot(network, own, color=color, label=name.removesuffix(".weight"), **style)
+        style: dict[str, Any] = {"linewidth": 1.0}
+        if few:  # later layers thinner, so that one that lies on another shows both
+            style = {"marker": MARKERS[i % len(MARKERS)], "linewidth": max(1.0, 2.8 - 0.7 * i)}
+            style["markersize"] = max(3.0, 6.5 - 1.2 * i)
+        label = name.removesuffix(".weight") if few or i in named else None
+        axes.plot(network, own, color=color, label=label, **style)
     density_axis(axes, min(network))
     density_scale(axes, lowest)
     axes.set_xlabel("density of the network")
     axes.set_ylabel("density of the layer")
-    canvas.legend_below(axes, columns=4 if few else 6)
+    canvas.legend_below(axes)
 
 
 def _curve(
@@ -156,17 +168,36 @@ def _curve(
     look: Look,
     label: str,
     *,
-    hollow: bool,
+    hollow: bool = False,
+    alpha: float = 0.16,
 ) -> None:
     color, marker, dash = look
     x = [density for density, _ in marks]
     style: dict[str, Any] = {"color": color, "marker": marker, "zorder": 3}
     axes.plot(x, [own[figure]["mean"] for _, own in marks], linestyle=dash, label=label, **style)
     low, high = [own[figure]["min"] for _, own in marks], [own[figure]["max"] for _, own in marks]
-    axes.fill_between(x, low, high, color=color, alpha=0.16, linewidth=0)
+    axes.fill_between(x, low, high, color=color, alpha=alpha, linewidth=0)
     late = [(density, own[figure]["mean"]) for density, own in marks if own["num_converged"] < own["n"]]
     if hollow and late:
         axes.plot(*zip(*late, strict=True), linestyle="", markerfacecolor="#ffffff", **style)
+
+
+def _difference(axes: Axes, levels: Sequence[Level], name: str, look: Look, aside: float) -> None:
+    having = [level for level in levels if name in level["paired"]]
+    found = [level["paired"][name]["accuracy_difference"] for level in having]
+    below = [0.0 if one["lower"] is None else 100 * (one["mean"] - one["lower"]) for one in found]
+    above = [0.0 if one["upper"] is None else 100 * (one["upper"] - one["mean"]) for one in found]
+    color, marker, dash = look
+    style: dict[str, Any] = {"color": color, "marker": marker, "linestyle": dash, "linewidth": 1.2}
+    axes.errorbar(
+        [level["density"] * aside for level in having],
+        [100 * one["mean"] for one in found],
+        yerr=[below, above],
+        elinewidth=1.0,
+        capsize=2.0,
+        label=f"minus {words.treatment_name(name)}",
+        **style,
+    )
 
 
 def _dots(

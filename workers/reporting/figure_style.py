@@ -75,7 +75,7 @@ def looks_of(treatments: Sequence[str]) -> dict[str, Look]:
     found: dict[str, Look] = {}
     for name in treatments:
         num = sum(other not in LOOKS for other in found)
-        color, marker = OTHERS[num % len(OTHERS)]
+        (color, _), (_, marker) = OTHERS[num % len(OTHERS)], OTHERS[(num + num // len(OTHERS)) % len(OTHERS)]
         found[name] = LOOKS.get(name) or (color, marker, DASHES[num % len(DASHES)])
     return found
 
@@ -98,14 +98,18 @@ class Canvas:
     def __exit__(self, *error: Any) -> None:
         self._context.__exit__(*error)
 
-    def legend_below(self, axes: Axes, columns: int = 4, title: str | None = None) -> None:
-        """Put the legend of one panel under all of them."""
+    def legend_below(self, axes: Axes, title: str | None = None) -> None:
+        """Put the legend of one panel under all of them, in as many rows as it needs; the figure grows with them."""
         handles, names = axes.get_legend_handles_labels()
-        if handles:
-            if title is not None:
-                handles, names = [Line2D([], [], linestyle=""), *handles], [title, *names]
-                columns += 1
-            self.figure.legend(handles, names, loc="outside lower center", ncols=min(columns, len(names)))
+        if not handles:
+            return
+        if title is not None:
+            handles, names = [Line2D([], [], linestyle=""), *handles], [title, *names]
+        width, height = self._size
+        fitting = int(width / (0.56 + 0.06 * max(map(len, names))))
+        rows = -(-len(names) // max(1, fitting))
+        self.figure.set_size_inches(width, height + 0.18 * (rows - 1))
+        self.figure.legend(handles, names, loc="outside lower center", ncols=-(-len(names) // rows))
 
     def encode(self, form: Form) -> bytes:
         """Return the figure's bytes, the same for the same figure: no dates, no random names."""

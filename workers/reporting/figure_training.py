@@ -67,7 +67,7 @@ def draw_training(canvas: Canvas, panels: Mapping[str, Sequence[TrainingCurve]],
     all_axes[0].set_ylim(low, high)
     all_axes[0].set_ylabel(f"{measured} accuracy")
     most = max(all_axes, key=lambda axes: len(axes.get_lines()))
-    canvas.legend_below(most, columns=6, title="density")
+    canvas.legend_below(most, title="density")
 
 
 def draw_initial_weights(canvas: Canvas, layers: Sequence[LayerHistogram]) -> None:
@@ -93,7 +93,7 @@ def draw_initial_weights(canvas: Canvas, layers: Sequence[LayerHistogram]) -> No
         axes.set_axis_off()
     for axes in grid[max(0, len(layers) - columns) : len(layers)]:
         axes.set_xlabel("weight before training")
-    canvas.legend_below(grid[0], columns=6, title="density")
+    canvas.legend_below(grid[0], title="density")
 
 
 def _training_curve(axes: Axes, curve: TrainingCurve, color: str) -> None:
@@ -116,7 +116,7 @@ def _window(curves: Sequence[TrainingCurve]) -> tuple[float, float]:
     best = max(float(curve.accuracies.max()) for curve in curves)
     low = min(float(np.median(early)), min(float(mean[-1]) for mean in means))
     room = max(best - low, 1e-3)
-    return low - 0.05 * room, best + 0.06 * room
+    return low - 0.12 * room, best + 0.06 * room
 
 
 def _reach(layer: LayerHistogram) -> tuple[float, float]:

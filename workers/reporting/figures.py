@@ -15,6 +15,8 @@ from workers.reporting import words
 from workers.reporting.drawable import ALL_SETTINGS, Drawable, drawable, rival
 from workers.reporting.figure_data import initial_histograms, leads, training_curves
 from workers.reporting.figure_levels import (
+    MAX_SIDE_BY_SIDE,
+    compared,
     draw_differences,
     draw_figure_of,
     draw_layers,
@@ -69,7 +71,7 @@ async def _prepared(
     """Return a figure's size in inches, and what draws it once all it needs has been read."""
     if figure.setting == ALL_SETTINGS:
         settings = document["settings"]
-        return (6.2, 4.0 + 0.2 * len(settings)), lambda canvas: draw_settings(canvas, document["levels"], settings)
+        return (6.2, 4.0), lambda canvas: draw_settings(canvas, document["levels"], settings)
     own = figure.setting
     levels = [level for level in document["levels"] if level["setting"] == own]
     main = words.treatment_key(WINNING_TICKET, searched.label(own))
@@ -78,7 +80,9 @@ async def _prepared(
         return (5.6, 3.8), lambda canvas: draw_figure_of(canvas, levels, column, label, main)
     if figure.kind == "difference":
         judged = [level for level in levels if level["paired"]]
-        return (6.4, 3.8), lambda canvas: draw_differences(canvas, judged, searched.spec.rule.margin, main)
+        rows = -(-len(compared(judged)) // 3)
+        size = (5.6, 3.8) if len(compared(judged)) <= MAX_SIDE_BY_SIDE else (7.2, 0.3 + 1.9 * rows)
+        return size, lambda canvas: draw_differences(canvas, judged, searched.spec.rule.margin, main)
     if figure.kind == "layers":
         return (5.6, 3.8), lambda canvas: draw_layers(canvas, [level for level in levels if level["layers"]])
     if figure.kind == "initial-weights":

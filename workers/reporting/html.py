@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import html
 from collections.abc import Iterator, Mapping
+from itertools import groupby
 from typing import Any
 
 from workers.reporting.blocks import Block, Bullets, Code, Drawing, Notice, Section, Table, Terms, Text
-from workers.reporting.inline_svg import inline_svg
+from workers.reporting.inline_svg import inline_svg, is_wide
 from workers.reporting.page_style import STYLE
 from workers.reporting.writing import write
-
-BADGES = frozenset({"yes", "no", "inconclusive"})
 
 
 def page(document: Mapping[str, Any], figures: Mapping[str, bytes]) -> str:
@@ -35,7 +34,9 @@ def page(document: Mapping[str, Any], figures: Mapping[str, bytes]) -> str:
     ]
     for number, section in enumerate(written.sections):
         parts.append(f'<section id="s{number}"><h2>{html.escape(section.title)}</h2>')
-        parts += [line for block in section.blocks for line in _lines(block, figures)]
+        for is_drawing, blocks in groupby(section.blocks, key=lambda block: isinstance(block, Drawing)):
+            lines = [line for block in blocks for line in _lines(block, figures)]
+            parts += ['<div class="figures">', *lines, "</div>"] if is_drawing and lines else lines
         parts.append("</section>")
     parts.append("</main></body></html>")
     return "\n".join(parts) + "\n"
@@ -63,7 +64,8 @@ def _lines(block: Block, figures: Mapping[str, bytes]) -> Iterator[str]:
             if name in figures:
                 drawn = inline_svg(figures[name], name, title)
                 says = f"<b>{html.escape(title)}.</b> {html.escape(caption)}"
-                yield f'<figure id="figure-{name}">{drawn}<figcaption>{says}</figcaption></figure>'
+                wide = ' class="wide"' if is_wide(figures[name]) else ""
+                yield f'<figure id="figure-{name}"{wide}>{drawn}<figcaption>{says}</figcaption></figure>'
         case Code(text):
             yield f"<pre><code>{html.escape(text)}</code></pre>"
 
@@ -72,7 +74,8 @@ def _table(table: Table) -> Iterator[str]:
     """Yield a table inside a box that scrolls by itself, so that the page never does."""
     caption = html.escape(table.caption)
     yield f'<div class="scroll" role="region" aria-label="{caption}" tabindex="0"><table><caption>{caption}</caption>'
-    yield "<thead><tr>" + "".join(f'<th scope="col">{html.escape(name)}</th>' for name in table.head) + "</tr></thead>"
+    heads = (f'<th scope="col"{_kind(table, i)}>{html.escape(name)}</th>' for i, name in enumerate(table.head))
+    yield "<thead><tr>" + "".join(heads) + "</tr></thead>"
     yield "<tbody>"
     for row in table.rows:
         first = f'<th scope="row">{html.escape(row[0])}</th>'
@@ -81,6 +84,11 @@ def _table(table: Table) -> Iterator[str]:
 
 
 def _cell(table: Table, column: int, cell: str) -> str:
-    kind = ' class="text"' if column in table.text_columns else ""
-    shown = f'<span class="{cell}">{cell}</span>' if cell in BADGES else html.escape(cell)
-    return f"<td{kind}>{shown}</td>"
+    yes, no = ("no", "inconclusive") if column in table.adverse_columns else ("yes", "no")
+    colours = {"yes": yes, "no": no, "inconclusive": "inconclusive"}
+    shown = f'<span class="{colours[cell]}">{cell}</span>' if cell in colours else html.escape(cell)
+    return f"<td{_kind(table, column)}>{shown}</td>"
+
+
+def _kind(table: Table, column: int) -> str:
+    return ' class="text"' if column in table.text_columns else ""

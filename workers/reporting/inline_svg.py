@@ -8,7 +8,15 @@ import re
 from workers.reporting.figure_style import FAINT, GRID, INK, PAPER
 
 _VARIABLES = {INK: "var(--ink)", FAINT: "var(--faint)", GRID: "var(--grid)", PAPER: "none"}
+WIDE = 1.8
+"""Width over height of a figure of several panels."""
 _NAMES = re.compile(r'(\bid="|\bhref="#|url\(#)')
+
+
+def is_wide(svg: bytes) -> bool:
+    """Tell whether a figure is so wide that it needs a row of its own."""
+    box = re.search(rb'viewBox="0 0 ([\d.]+) ([\d.]+)"', svg)
+    return box is not None and float(box[1]) > WIDE * float(box[2])
 
 
 def inline_svg(svg: bytes, name: str, title: str) -> str:

@@ -26,7 +26,9 @@ dl { display: grid; grid-template-columns: max-content 1fr; gap: .35rem 1.2rem; 
 dt { color: var(--faint); }
 dd { margin: 0; overflow-wrap: anywhere; }
 li { margin: .25rem 0; }
-figure { margin: 1.6rem 0; }
+.figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 27rem), 1fr)); gap: 1.8rem 2rem; }
+figure { margin: 0; }
+figure.wide { grid-column: 1 / -1; }
 figure svg { display: block; width: 100%; height: auto; }
 figcaption { color: var(--faint); font-size: .87rem; max-width: 46rem; margin-top: .4rem; }
 figcaption b { color: var(--ink); }
@@ -37,7 +39,7 @@ th, td { padding: .3rem .7rem; text-align: right; white-space: nowrap; border-to
 thead th { color: var(--faint); font-weight: 600; vertical-align: bottom; }
 tbody th { font-weight: 600; }
 th:first-child { position: sticky; left: 0; background: var(--page); }
-td.text { text-align: left; }
+td.text, th.text { text-align: left; }
 tbody tr:hover > * { background: var(--card); }
 .yes, .no, .inconclusive { padding: .05rem .45rem; border-radius: 999px; font-size: .95em; }
 .yes { color: var(--yes); background: var(--yes-back); }

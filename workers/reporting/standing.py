@@ -36,11 +36,13 @@ def lineages(searched: Searched) -> dict[str, Any]:
     states = Counter(facts.lineage_status(own)[0] for own in searched.plan.lineages)
     ends = [_end(searched, own) for own in searched.plan.lineages]
     unfinished = [end for end in ends if end["status"] in ("failed", "stopped", "skipped", "cancelled")]
+    failures = [end for end in unfinished if end["status"] == "failed"]
     return {
         "num": len(searched.plan.lineages),
         "states": dict(sorted(states.items())),
         "ended_early": unfinished,
-        "failures": [end for end in unfinished if end["status"] == "failed"],
+        "failures": failures,
+        "failures_by_class": dict(sorted(Counter(_class(end) for end in failures).items())),
         "diverged": [end for end in unfinished if end["reason"] == "nonfinite"],
         "stopped": [end for end in unfinished if end["status"] == "stopped"],
     }
@@ -104,6 +106,10 @@ def best(searched: Searched) -> dict[str, Any] | None:
         for one in tickets(searched)
         if (one["setting"], one["replicate"], one["level"]) == (own.setting_index, own.spec.replicate, chosen["level"])
     )
+
+
+def _class(end: Mapping[str, Any]) -> str:
+    return str((end["error"] or {}).get("class") or end["reason"] or "unknown")
 
 
 def _end(searched: Searched, lineage: PlannedLineage) -> dict[str, Any]:

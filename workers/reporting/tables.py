@@ -11,6 +11,7 @@ from workers.reporting.figure_data import chosen_levels
 
 Level = Mapping[str, Any]
 MAX_LAYER_COLUMNS = 6
+ADVERSE = frozenset({"lost", "not_converged"})
 DECIDED_BY = {"initialisation_matters": "random_reinit", "mask_matters": "shuffled_mask"}
 ACCURACIES = {
     "test_accuracy": "Test accuracy at early stop: mean (smallest–largest)",
@@ -77,7 +78,8 @@ def verdict_table(levels: Sequence[Level]) -> Table | None:
     ]
     head = ("level", "density", "n", *map(words.verdict_name, names), "p", "p (Holm)")
     caption = "Verdicts; p is one-sided, of an accuracy above the dense one minus the margin"
-    return Table(caption, head, tuple(rows), frozenset(range(3, 3 + len(names))))
+    adverse = frozenset(i for i, name in enumerate(names, start=3) if name in ADVERSE)
+    return Table(caption, head, tuple(rows), frozenset(range(3, 3 + len(names))), adverse)
 
 
 def layer_table(levels: Sequence[Level]) -> Table | None:
@@ -126,8 +128,9 @@ def _figure(level: Level, main: str, name: str, figure: str, write: Callable[[fl
 def _bounds(level: Level, name: str, figure: str, write: Callable[[float | None], str]) -> str:
     """Write an estimate, with its own n where fewer replicates than the level's could be paired."""
     found = (level["paired"].get(name) or {}).get(figure)
-    fewer = found is not None and found["n"] != level["n"]
-    return words.bounds(found, write) + (f" (n {found['n']})" if fewer else "")
+    if found is None:
+        return words.bounds(None, write)
+    return words.bounds(found, write) + (f" (n {found['n']})" if found["n"] != level["n"] else "")
 
 
 def _verdict(level: Level, name: str) -> str:

@@ -73,7 +73,8 @@ def _setting(document: Document, setting: Mapping[str, Any], *, many: bool) -> S
     speed = dict.fromkeys(level["speed_rule"] for level in levels if "speed_rule" in level)
     blocks += [table for table in tables[:2] if table is not None]
     if speed:
-        blocks.append(Text("Speed rule: " + "; ".join(_speed(levels, rule) for rule in speed) + "."))
+        said = "Speed rule: " + "; ".join(_speed(levels, rule) for rule in speed)
+        blocks.append(Text(f"{said}. A dash under j / j: a training was still improving at its last evaluation."))
     blocks += [table for table in tables[2:] if table is not None]
     return Section(title, tuple(blocks))
 

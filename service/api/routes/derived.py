@@ -62,7 +62,7 @@ async def get_ticket_analysis(
 @get_and_head(
     router,
     "/v1/searches/{search_id}/report",
-    {**answers("The report.", list(MEDIA_TYPES.values())), **LATER},
+    {**answers("The report.", list(MEDIA_TYPES.values())), **RANGED, **LATER},
 )
 async def get_report(
     request: Request,

@@ -13,7 +13,16 @@ import pytest
 
 from tests.contract.api.conftest import Api, World, start_api
 
-READS = ["/v1/searches", "/v1/tickets", "/v1/uploads", "/v1/catalog", "/v1/presets", "/v1/datasets", "/v1/me", "/v1/quota"]
+READS = [
+    "/v1/searches",
+    "/v1/tickets",
+    "/v1/uploads",
+    "/v1/catalog",
+    "/v1/presets",
+    "/v1/datasets",
+    "/v1/me",
+    "/v1/quota",
+]
 
 
 def operations(api: Api, world: World, tenant: str) -> list[tuple[str, str]]:

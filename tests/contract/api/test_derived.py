@@ -50,7 +50,9 @@ def test_a_report_comes_in_the_form_of_format_or_accept(keyed: Api, search: str)
         by_format = keyed.send("GET", f"{search}/report?format={form}", Accept="image/png")
         by_accept = keyed.send("GET", f"{search}/report", Accept=media_type)
         assert by_format.status == 200
-        assert by_format.body == by_accept.body == f"{form} of {search.rpartition('/')[2]}".encode()
+        assert by_format.body == by_accept.body
+        assert form in by_format.body.decode()
+        assert search.rpartition("/")[2] in by_format.body.decode()
         assert by_accept.headers["content-type"].split(";")[0] == media_type
         assert by_accept.headers["vary"] == "Accept"
     browser = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"

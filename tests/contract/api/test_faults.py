@@ -32,7 +32,9 @@ def paths_of(world: World) -> list[str]:
     search, ticket = f"/v1/searches/{seeded.id}", f"/v1/tickets/{seeded.tickets['winning_ticket', 2]}"
     chain = f"{search}/lineages/{seeded.lineages['winning_ticket']}"
     lists = ["/v1/searches", f"{search}/lineages", chain, f"{chain}/levels", f"{search}/curves", "/v1/datasets"]
-    return [*lists, search, ticket, f"{ticket}/mask", f"{ticket}/rewind", f"{ticket}/manifest"]
+    kept = [f"{search}/report?format=html", f"{search}/analysis/overlap", f"{ticket}/analysis/signs"]
+    uploads = ["/v1/uploads", f"/v1/uploads/{seeded.upload}"]
+    return [*lists, *kept, *uploads, search, ticket, f"{ticket}/mask", f"{ticket}/rewind", f"{ticket}/manifest"]
 
 
 def test_with_redis_down_reads_are_degraded_and_posts_are_503_until_it_is_back(own_world: World) -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import safetensors.numpy
 
@@ -22,6 +25,10 @@ BASE: dict[str, Any] = {
     "replicates": 2,
     "treatments": ["random_reinit"],
     "keep": "all",
+}
+COLOURED: dict[str, Any] = {
+    "dataset": {"name": "coloured"},
+    "train": {"steps": 40, "eval_every": 10, "batch_size": 16},
 }
 NUM_WEIGHTS = 64 * 12 + 12 * 10
 EXPERIMENTS: dict[str, dict[str, Any]] = {
@@ -42,6 +49,19 @@ EXPERIMENTS: dict[str, dict[str, Any]] = {
 def client(stack: Stack) -> Iterator[Client]:
     with Client(stack.url) as client:
         yield client
+
+
+@pytest.fixture(scope="module")
+def coloured(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """A data set of a few coloured images, registered as a user would."""
+    arrays: dict[str, Any] = {}
+    for part, num in (("train", 40), ("test", 10)):
+        arrays[f"{part}_images"] = np.arange(num * 3 * 32 * 32, dtype=np.uint8).reshape(num, 3, 32, 32)
+        arrays[f"{part}_labels"] = np.arange(num) % 2
+    path = tmp_path_factory.mktemp("coloured") / "coloured.npz"
+    np.savez(path, **arrays)
+    words = ["data", "add", COLOURED["dataset"]["name"], "--from", str(path), "--home", str(stack.home)]
+    subprocess.run([sys.executable, "-m", "service.cli.main", *words], check=True)
 
 
 @pytest.fixture(scope="module")
@@ -171,9 +191,9 @@ def test_tickets_and_uploads_are_trained_by_another_recipe(
             [">= 0.86", "fc1.weight", "got 0.01"],
         ),
         (
-            {"method": "synflow", "model": {"name": "torchvision", "arch": "mobilenet_v3_small"}},
+            {"method": "synflow", "model": {"name": "torchvision", "arch": "mobilenet_v3_small"}, **COLOURED},
             "/spec/method",
-            ["mobilenet_v3_small", "snip"],
+            ["mobilenet_v3_small", "resnet", "snip"],
         ),
         ({"method": "transfer", "prune": {"levels": 1}}, "/spec", ["init"]),
         (
@@ -185,7 +205,7 @@ def test_tickets_and_uploads_are_trained_by_another_recipe(
     ],
 )
 def test_what_is_impossible_is_refused_with_what_is_possible(
-    stack: Stack, changes: dict[str, Any], pointer: str, words: list[str]
+    stack: Stack, coloured: None, changes: dict[str, Any], pointer: str, words: list[str]
 ) -> None:
     answer = stack.request("POST", "/v1/searches", {"spec": {**BASE, **changes}})
     problem = answer.json()

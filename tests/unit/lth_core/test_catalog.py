@@ -1,4 +1,4 @@
-"""Presets and catalog: every name is a whole specification, and what is not computed says so."""
+"""The catalog: every known choice with its support, and what is not computed says so."""
 
 from __future__ import annotations
 
@@ -7,42 +7,16 @@ from typing import Any
 import pytest
 
 from lth_core.catalog import SUPPORTED, catalog, known, unsupported
-from lth_core.presets import PRESETS
-from lth_core.spec import SearchSpec, Submission
-
-PAPER = {  # Frankle & Carbin 2019, figure 2: steps, learning rate, conv fraction
-    "lenet-mnist": (50_000, 0.0012, 0.2),
-    "conv2-cifar10": (20_000, 0.0002, 0.1),
-    "conv4-cifar10": (25_000, 0.0003, 0.1),
-    "conv6-cifar10": (30_000, 0.0003, 0.15),
-}
-
-
-@pytest.mark.parametrize("name", PRESETS)
-def test_every_preset_is_a_whole_submission_that_this_version_runs(name: str) -> None:
-    submission = PRESETS[name]()
-    submission.spec.check()
-    assert list(unsupported(submission.spec)) == []
-    assert Submission.model_validate(submission.model_dump(mode="json")) == submission
-
-
-@pytest.mark.parametrize("name", PAPER)
-def test_the_papers_presets_have_the_papers_numbers(name: str) -> None:
-    spec = PRESETS[name]().spec
-    steps, lr, conv_fraction = PAPER[name]
-    assert (spec.train.steps, spec.train.lr, spec.train.batch_size, spec.train.optimizer) == (steps, lr, 60, "adam")
-    assert spec.prune.fraction_of_kind("conv") == conv_fraction
-    assert (spec.prune.fraction_of_kind("fc"), spec.prune.fraction_of_kind("output")) == (0.2, 0.1)
+from lth_core.spec import SearchSpec
 
 
 @pytest.mark.parametrize(
     ("parts", "pointer"),
     [
-        ({"method": "snip"}, "/method"),
-        ({"model": {"name": "vgg_19"}}, "/model/name"),
-        ({"treatments": ["random_mask", "reuse"]}, "/treatments/1"),
-        ({"prune": {"criterion": {"grid": ["magnitude", "movement"]}}}, "/prune/criterion"),
-        ({"rewind": {"mode": "lr"}}, "/rewind/mode"),
+        ({"prune": {"granularity": "channel"}}, "/prune/granularity"),
+        ({"prune": {"biases": {"grid": ["never", "own_tensor"]}}}, "/prune/biases"),
+        ({"prune": {"fraction_of": "initial_linear"}}, "/prune/fraction_of"),
+        ({"prune": {"count_base": "all_prunable"}}, "/prune/count_base"),
         ({"train": {"precision": "bfloat16"}}, "/train/precision"),
     ],
 )
@@ -51,6 +25,11 @@ def test_a_known_choice_that_is_not_computed_yet_is_named(parts: dict[str, Any],
     found = dict(unsupported(SearchSpec.model_validate({**base, **parts})))
     assert list(found) == [pointer]
     assert "not supported" in found[pointer]
+
+
+def test_every_network_method_criterion_and_treatment_is_computed() -> None:
+    for choice in ("model", "method", "treatments", "prune.criterion", "prune.count_rule", "rewind.mode"):
+        assert SUPPORTED[choice] == set(known(choice))
 
 
 def test_the_catalog_lists_every_known_name_with_its_support() -> None:

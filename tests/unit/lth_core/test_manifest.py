@@ -127,7 +127,12 @@ def test_blobs_hold_what_the_core_digests(chain):
 
 def test_an_envelope_changes_no_core(chain):
     core = complete_core(chain[1].core, key=KEY, parent=DIGEST, mask_from=None)
-    common = {"start": start_document(LINEAGE, 1), "search": "srch_x", "started_at": "2026-01-01T00:00:00.000Z", "code": "1"}
+    common = {
+        "start": start_document(LINEAGE, 1),
+        "search": "srch_x",
+        "started_at": "2026-01-01T00:00:00.000Z",
+        "code": "1",
+    }
     one, two = (
         build_manifest(
             core, {}, epoch=n, attempt=n, committed_at=f"2026-01-0{n}T00:00:00.000Z", fingerprint={"n": n}, **common

@@ -167,11 +167,9 @@ def test_dropout_is_a_function_of_the_step_and_acts_on_the_hidden_fully_connecte
     net = FlatNetwork(model, SMALL, 10, CPU, dropout_key=7)
     net.load(glorot_normal(net.tensors, 2))
     x = torch.ones(16, *SMALL)
-    seen = {}
-    for name in ("fc2", "out"):
-        net.network.get_submodule(name).register_forward_hook(lambda _, x, __, name=name: seen.update({name: x[0]}))
+    seen = []
+    net.network.get_submodule("fc2").register_forward_hook(lambda _, inputs, __: seen.append(inputs[0]))
     first = net.network(x)
-    inputs = dict(seen)
     assert torch.equal(net.network(x), first)
     net.at_step(1)
     assert not torch.equal(net.network(x), first)
@@ -179,12 +177,17 @@ def test_dropout_is_a_function_of_the_step_and_acts_on_the_hidden_fully_connecte
     plain = FlatNetwork(ModelSpec(name="conv_2"), SMALL, 10, CPU)
     plain.load(net.read())
     assert torch.equal(net.network(x), plain.network(x))
-    whole = seen["fc2"]
-    kept = inputs["fc2"] != 0
-    assert torch.equal(inputs["fc2"], torch.where(kept, whole * 2, torch.zeros(())))
+    dropped, whole = seen[0], seen[-1]
+    kept = dropped != 0
+    assert torch.equal(dropped, torch.where(kept, whole * 2, torch.zeros(())))
     share = float((kept & (whole != 0)).sum() / (whole != 0).sum())
     assert 0.45 < share < 0.55
-    assert not torch.equal(inputs["fc2"] != 0, inputs["out"] != 0)
+
+
+def test_each_layer_drops_units_of_its_own():
+    network = FlatNetwork(ModelSpec(name="conv_2", dropout=0.5), SMALL, 10, CPU, dropout_key=7).network
+    first, second = (network.get_submodule(f"dropout{i}")(torch.ones(4, 256)) for i in (1, 2))
+    assert not torch.equal(first, second)
 
 
 def test_without_a_seed_nothing_is_dropped():

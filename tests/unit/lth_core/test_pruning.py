@@ -145,6 +145,15 @@ def test_doubling_all_weights_keeps_the_mask(case, fraction):
     )
 
 
+@given(scopes_with_survivors(), st.integers(0, 70))
+def test_what_leaves_are_the_first_of_a_stable_sort(case, num):
+    weights, alive = case
+    order = sorted(np.flatnonzero(alive), key=lambda k: (weights[k], k))
+    kept = remove_smallest(weights, alive, num)
+    assert set(np.flatnonzero(kept)) == set(order[num:])
+    assert alive.sum() == len(order)
+
+
 def test_five_equal_weights_leave_in_order():
     equal = np.full(5, 0.3, dtype=np.float32)
     assert remove_smallest(equal, np.ones(5, dtype=np.bool_), 2).tolist() == [False, False, True, True, True]

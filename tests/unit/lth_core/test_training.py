@@ -240,6 +240,15 @@ def test_a_gradual_training_ends_under_its_exact_mask_with_nothing_left_beside_i
     assert content_digest(trained.final) != content_digest(run(lineage).final)
 
 
+def test_a_gradual_training_is_judged_at_the_start_before_anything_is_pruned():
+    prune = {"begin_step": 0, "end_step": 1, "densities": (0.3,), "initial_sparsity": 0.6, "levels": 1}
+    lineage = tiny_lineage(train={"steps": 4, "eval_every": 2}, prune=prune, method="gradual")
+    gradual, dense = run(lineage, tightening=Tightening(lineage, 1)), run(lineage)
+    assert rows(gradual)[0] == rows(dense)[0]
+    assert content_digest(gradual.start) == content_digest(dense.start)
+    assert sum(int(bits.sum()) for bits in gradual.mask.values()) == round(0.3 * 312)
+
+
 def test_early_stop_of_a_gradual_training_is_that_of_the_network_pruned_to_its_end():
     prune = {"begin_step": 0, "end_step": 25, "every": 5, "densities": (0.02,), "levels": 1, "scope": "global"}
     lineage = tiny_lineage(train={"lr": 0.02, "eval_every": 5}, prune=prune, method="gradual")

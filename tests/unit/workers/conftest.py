@@ -17,7 +17,7 @@ Make = Callable[[StoredSearch, str], bytes]
 
 @pytest.fixture(scope="session")
 def digits_search(tmp_path_factory: pytest.TempPathFactory) -> StoredSearch:
-    """Three replicates, three prunings, random re-initialisation and copies under another data order; everything kept."""
+    """Three replicates, three prunings, random reinit and copies under another data order; everything is kept."""
     treatments = ["random_reinit", "reordered"]
     body = small_submission(replicates=3, treatments=treatments, keep="all")
     return asyncio.run(compute_into(tmp_path_factory.mktemp("digits") / "objects", body))
@@ -26,7 +26,7 @@ def digits_search(tmp_path_factory: pytest.TempPathFactory) -> StoredSearch:
 @pytest.fixture(scope="session")
 def trained_search(tmp_path_factory: pytest.TempPathFactory) -> StoredSearch:
     """Learning-rate rewinding, whose outputs are trained networks and no tickets; weights are not kept."""
-    body = small_submission(replicates=2, treatments=["reset"], keep="tickets", rewind={"mode": "lr"})
+    body = small_submission(replicates=2, treatments=[], keep="tickets", rewind={"mode": "lr"})
     return asyncio.run(compute_into(tmp_path_factory.mktemp("trained") / "objects", body))
 
 
@@ -55,7 +55,7 @@ def analyse() -> Callable[..., bytes]:
 
 
 @pytest.fixture(scope="session")
-def report() -> Make:
+def report_anew() -> Make:
     """Makes one form of a search's report."""
 
     def make(search: StoredSearch, name: str) -> bytes:
@@ -64,5 +64,18 @@ def report() -> Make:
                 return await make_report(record, TENANT, search.id, name)
 
         return asyncio.run(run())
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def report(report_anew: Make) -> Make:
+    """Makes one form of a search's report, each once for all tests."""
+    made: dict[tuple[str, str], bytes] = {}
+
+    def make(search: StoredSearch, name: str) -> bytes:
+        if (search.id, name) not in made:
+            made[search.id, name] = report_anew(search, name)
+        return made[search.id, name]
 
     return make

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import json
 import time
 import zipfile
 from collections.abc import Awaitable, Callable
@@ -192,3 +193,28 @@ def test_a_job_is_held_while_it_takes_long(settings: Settings, monkeypatch: pyte
         assert await record.request_derived(TENANT, search, "report", "html") is not None
 
     with_record(settings, work)
+
+
+def test_the_command_makes_a_real_analysis_and_a_real_report(settings: Settings) -> None:
+    async def ask(record: Record) -> str:
+        search, _ = await commit_search(record, small_submission())
+        await record.request_derived(TENANT, search, "analysis", "overlap")
+        await record.request_derived(TENANT, search, "report", "markdown")
+        return search
+
+    search = with_record(settings, ask)
+    assert derive.main(["--idle", "0.5"]) == 0
+
+    async def read(record: Record) -> tuple[bytes, bytes]:
+        refs = [
+            await record.request_derived(TENANT, search, "analysis", "overlap"),
+            await record.request_derived(TENANT, search, "report", "markdown"),
+        ]
+        first, second = [await record.blob(TENANT, ref.sha256) for ref in refs if ref is not None]
+        return first, second
+
+    analysis, report = with_record(settings, read)
+    assert json.loads(analysis)["object"] == "analysis"
+    assert json.loads(analysis)["subject"] == search
+    assert report.startswith(b"#")
+    assert search.encode() in report

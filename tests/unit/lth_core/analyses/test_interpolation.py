@@ -15,6 +15,7 @@ from lth_core.analyses.interpolation import (
     mixture,
     recompute_statistics,
 )
+from lth_core.determinism import pin
 from lth_core.model_spec import ModelSpec
 from lth_core.models import FlatNetwork
 
@@ -102,3 +103,21 @@ def test_few_examples_make_one_batch_of_them() -> None:
     images = RANDOM.normal(size=(7, 1, 2, 2)).astype(np.float32)
     recompute_statistics(module, [layer], torch.from_numpy(images))
     assert np.allclose(layer.running_mean, images.reshape(7, 4).mean(0), atol=1e-6)
+
+
+def test_a_network_with_batch_norm_is_measured_with_statistics_of_its_own_weights() -> None:
+    pin(1)
+    model = ModelSpec(name="resnet_20", width=2)
+    net = FlatNetwork(model, (1, 8, 8), 3, torch.device("cpu"))
+    drawn = {tensor.name: RANDOM.normal(0.5, 0.3, size=tensor.shape).astype(np.float32) for tensor in net.tensors}
+    other = {tensor.name: RANDOM.normal(0.5, 0.3, size=tensor.shape).astype(np.float32) for tensor in net.tensors}
+    stale = {name: np.full_like(array, 7) if "running" in name else array for name, array in other.items()}
+    images = RANDOM.normal(size=(40, 1, 8, 8)).astype(np.float32)
+    examples = Examples(torch.from_numpy(images), torch.from_numpy(RANDOM.integers(0, 3, 40)), torch.from_numpy(images))
+    path = error_path(net, drawn, other, examples)
+    assert path.batch_norm == "recomputed"
+    first = next(tensor.name for tensor in net.tensors if tensor.kind == "conv")
+    mean = nn.functional.conv2d(torch.from_numpy(images), torch.from_numpy(drawn[first]), padding=1).mean((0, 2, 3))
+    statistics = next(name for name in net.read() if name.endswith("running_mean"))
+    assert np.allclose(net.read()[statistics], mean, atol=1e-5)  # the path ends at the first network
+    assert error_path(net, drawn, stale, examples) == path

