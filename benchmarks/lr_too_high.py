@@ -40,7 +40,7 @@ SPEC: dict[str, Any] = {
         "eval_every": 150,
         "milestones": [200, 250],
     },
-    "prune": {"scope": "global", "fraction": 0.6, "output_fraction": 0.0, "levels": 2},
+    "prune": {"scope": "global", "fraction": 0.75, "output_fraction": 0.0, "levels": 2},
     "replicates": 5,
     "treatments": [],
     "rule": {"margin": 0.01},

@@ -25,8 +25,8 @@ def digits_search(tmp_path_factory: pytest.TempPathFactory) -> StoredSearch:
 
 @pytest.fixture(scope="session")
 def trained_search(tmp_path_factory: pytest.TempPathFactory) -> StoredSearch:
-    """Learning-rate rewinding, whose outputs are trained networks and no tickets; weights are not kept."""
-    body = small_submission(replicates=2, treatments=[], keep="tickets", rewind={"mode": "lr"})
+    """Learning-rate rewinding, whose outputs are trained networks and no tickets; only what the chain needs is kept."""
+    body = small_submission(replicates=2, treatments=[], keep="masks", rewind={"mode": "lr"})
     return asyncio.run(compute_into(tmp_path_factory.mktemp("trained") / "objects", body))
 
 

@@ -10,7 +10,7 @@ from service.api import cursors
 from service.api.errors import ApiError
 
 
-@given(st.text(max_size=60))
+@given(st.text(max_size=30))
 def test_a_cursor_carries_its_position(position: str) -> None:
     assert cursors.decode("searches", cursors.encode("searches", position)) == position
 

@@ -188,13 +188,17 @@ def test_instability_compares_a_ticket_with_its_copy_in_another_order(
 ) -> None:
     found = json.loads(analyse(digits_search, "instability"))
     assert {(row["replicate"], row["level"]) for row in found["pairs"]} == {(r, n) for r in range(3) for n in range(4)}
-    for level in (0, 2):
-        row = of_level(found["pairs"], level, 1)
-        ticket, copy = digits_search.lineage(TICKET_TREATMENT, 1), digits_search.lineage("reordered", 1)
-        ends = [
-            1 - digits_search.manifest(one, level)["core"]["metrics"]["end_test_accuracy"] for one in (copy, ticket)
-        ]
+    for row in found["pairs"]:
+        place = (row["replicate"], row["level"])
+        ticket, copy = (digits_search.lineage(name, place[0]) for name in (TICKET_TREATMENT, "reordered"))
+        metrics = [digits_search.manifest(one, place[1])["core"]["metrics"] for one in (copy, ticket)]
+        ends = [1 - own["end_test_accuracy"] for own in metrics]
         assert [row["errors"][0], row["errors"][-1]] == pytest.approx(ends)
+        assert row["instability"] == pytest.approx(max(row["errors"]) - np.mean(ends))
+    first, second = (digits_search.weights(one, place[1], "final") for one in (ticket, copy))
+    for a, error in zip(found["alphas"], found["pairs"][-1]["errors"], strict=True):
+        mixed = {name: a * first[name] + (1 - a) * second[name] for name in first}
+        assert error == pytest.approx(numpy_error(mixed), abs=1.01 / 360)
     own = json.loads(analyse(digits_search, "instability", ticket_of(digits_search, TICKET_TREATMENT, 1, 2)))
     assert own["pairs"][0]["errors"] == of_level(found["pairs"], 2, 1)["errors"]
     assert own["instability"]["n"] == 1
