@@ -22,7 +22,7 @@ from service.client import Client, Search
 from tests.support.stack import running_stack
 
 Rows = list[dict[str, Any]]
-FORMS = ("markdown", "html")
+FORMS = ("markdown",)
 
 
 @dataclass(frozen=True)
@@ -184,5 +184,9 @@ def keep_pictures(search: Search, name: str, *, report: bool) -> list[str]:
         shutil.copy(picture, RESULTS / picture.name)
     kept = [RESULTS / f"{name}.png"]
     if report:
-        kept += write_report(search, RESULTS / name, FORMS)
+        for path in write_report(search, RESULTS / name, FORMS):
+            if path.suffix == ".png":  # the page shows the drawings; the pictures say the same again
+                path.unlink()
+            else:
+                kept.append(path)
     return [str(path.relative_to(RESULTS)) for path in kept]

@@ -92,7 +92,7 @@ class Beginning:
     """Where a training begins.
 
     Attributes:
-        mask: What is kept; None for the dense network.
+        mask: What is kept; None for the dense network, and where a mask tightens from there on.
         weights: All tensors, unmasked.
         first_step: Updates that count as done.
         held: Whether pruned weights keep the values they start with instead of zero.
@@ -194,9 +194,7 @@ def beginning(task: LevelTask, data: TensorData | None) -> Beginning:
         found = starting_point(lineage, task.level, source, rewind, dense_final=task.dense_final, data=data)
         return Beginning(found.mask, found.weights, k, held=found.held, streams=found.streams)
     if lineage.method == "gradual":
-        tightening = Tightening(lineage, task.level)
-        at_once = tightening.mask_after(k, None, rewind) if tightening.is_due(k) else None
-        return Beginning(at_once, rewind, k, tightening=tightening)
+        return Beginning(None, rewind, k, tightening=Tightening(lineage, task.level))
     mask = task.mask if task.mask is not None else _found_mask(task, rewind, data)
     if lineage.rewind.mode == "weights":
         return Beginning(mask, rewind, k)

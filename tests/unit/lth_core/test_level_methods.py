@@ -92,7 +92,7 @@ def test_gradual_pruning_tightens_one_mask_while_training_and_ends_as_a_trained_
     sooner = chain_of("gradual", rewind_step=3, prune={**prune, "begin_step": 4})[1]
     assert sooner[1].core["digests"]["final"] != later[0].core["digests"]["final"]
     late = chain_of("gradual", rewind_step=20, prune=prune)[1]
-    assert late[1].core["rewind_max_abs_err"] == 0  # pruned to its end before its first step
+    assert late[1].core["rewind_max_abs_err"] == 0  # evaluated as W_k, then pruned to its end before its first step
     assert late[1].core["kept"] == round(DENSITIES[0] * 312)
     mask = largest(late[0].rewind, lineage, DENSITIES[0])
     assert differing(late[1].mask, mask) <= 2

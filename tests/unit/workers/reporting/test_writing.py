@@ -26,6 +26,9 @@ def document(digits_search: StoredSearch, report: Make) -> dict[str, Any]:
 
 def test_a_name_that_is_markup_stays_text(document: dict[str, Any]) -> None:
     document["search"].update(name=NASTY, note=NASTY)
+    document.update(notice=NASTY, warnings=[NASTY])
+    document["claim"]["sentence"] = NASTY
+    document["levels"][1]["verdicts"]["certified"] = NASTY
     text = page(document, {})
     assert "<script>" not in text
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in text
