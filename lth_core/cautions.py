@@ -53,8 +53,8 @@ def cautions(planned: Sequence[PlannedLineage], levels: Sequence[JudgedLevel], r
         *_too_few(planned, levels),
         *_not_converged(levels),
         *_collapsed(levels),
-        *_ended_early(planned, levels),
-        *_not_run(planned, levels),
+        *_unfinished(planned, levels),
+        *_missing(planned, levels),
         *_not_identical(levels),
         *_not_losing(planned, levels, rule),
     ]
@@ -108,7 +108,7 @@ def _collapsed(levels: Sequence[JudgedLevel]) -> Iterator[str]:
             yield f"{_where([level])} is collapsed ({_replicates(replicates)}): a layer has no survivor"
 
 
-def _ended_early(planned: Sequence[PlannedLineage], levels: Sequence[JudgedLevel]) -> Iterator[str]:
+def _unfinished(planned: Sequence[PlannedLineage], levels: Sequence[JudgedLevel]) -> Iterator[str]:
     for own in planned:
         if own.source_key is not None:
             continue
@@ -119,10 +119,10 @@ def _ended_early(planned: Sequence[PlannedLineage], levels: Sequence[JudgedLevel
         if not reached:
             yield f"replicate {replicate} has no dense network"
         elif reached[-1].level < own.spec.prune.levels and not _is_collapsed(reached[-1], replicate):
-            yield f"replicate {replicate} ended at level {reached[-1].level} of {own.spec.prune.levels}"
+            yield f"replicate {replicate} has level {reached[-1].level} of {own.spec.prune.levels} as its last"
 
 
-def _not_run(planned: Sequence[PlannedLineage], levels: Sequence[JudgedLevel]) -> Iterator[str]:
+def _missing(planned: Sequence[PlannedLineage], levels: Sequence[JudgedLevel]) -> Iterator[str]:
     draws = Counter((own.spec.treatment, own.spec.replicate) for own in planned if own.source_key is not None)
     if not draws:
         yield "no control was run: nothing shows that the initialisation or the mask matters"
@@ -133,7 +133,7 @@ def _not_run(planned: Sequence[PlannedLineage], levels: Sequence[JudgedLevel]) -
             if _num_runs(level, WINNING_TICKET, replicate) and _num_runs(level, treatment, replicate) < num
         ]
         if missing:
-            yield f"{treatment} of replicate {replicate} did not run at {_where(missing)}"
+            yield f"{treatment} of replicate {replicate} is missing at {_where(missing)}"
 
 
 def _not_identical(levels: Sequence[JudgedLevel]) -> Iterator[str]:

@@ -149,9 +149,9 @@ def draw_layers(canvas: Canvas, levels: Sequence[Level]) -> None:
         own = [level["layers"][i]["kept"]["mean"] / level["layers"][i]["total"] for level in levels]
         color = SEQUENCE[i % len(SEQUENCE)] if few else _shade(i, len(names))
         style: dict[str, Any] = {"linewidth": 1.0}
-        if few:  # later layers thinner, so that one that lies on another shows both
+        if few:  # later layers thinner and dashed, so that one on top of another shows both
             style = {"marker": MARKERS[i % len(MARKERS)], "linewidth": max(1.0, 2.8 - 0.7 * i)}
-            style["markersize"] = max(3.0, 6.5 - 1.2 * i)
+            style.update(markersize=max(3.0, 6.5 - 1.2 * i), linestyle=("-", *DASHES)[i % (1 + len(DASHES))])
         label = name.removesuffix(".weight") if few or i in named else None
         axes.plot(network, own, color=color, label=label, **style)
     density_axis(axes, min(network))

@@ -106,8 +106,9 @@ class Canvas:
         if title is not None:
             handles, names = [Line2D([], [], linestyle=""), *handles], [title, *names]
         width, height = self._size
-        fitting = int(width / (0.56 + 0.06 * max(map(len, names))))
-        rows = -(-len(names) // max(1, fitting))
+        widths = [0.56 + 0.06 * len(name) for name in names]
+        fitting = len(names) if sum(widths) <= width else max(1, int(width / max(widths)))
+        rows = -(-len(names) // fitting)
         self.figure.set_size_inches(width, height + 0.18 * (rows - 1))
         self.figure.legend(handles, names, loc="outside lower center", ncols=-(-len(names) // rows))
 

@@ -57,7 +57,7 @@ def test_levels_that_lost_replicates_are_named():
     del cores[lineages[0].key][2]
     assert warnings(spec, lineages, cores) == [
         "level 2 (density 0.2): fewer than 3 replicates could be paired, so nothing is certified",
-        "replicate 0 ended at level 1 of 2",
+        "replicate 0 has level 1 of 2 as its last",
     ]
 
 
@@ -84,14 +84,14 @@ def test_a_collapsed_level_is_named_and_is_not_called_an_early_end():
     del cores[lineages[0].key][2]
     found = warnings(spec, lineages, cores)
     assert "level 1 (density 0.4) is collapsed (replicate 0): a layer has no survivor" in found
-    assert not any("ended" in sentence for sentence in found)
+    assert not any("as its last" in sentence for sentence in found)
 
 
 def test_a_control_that_did_not_run_is_named():
     spec, lineages, cores = losing()
     chain = next(lineage for lineage in lineages if lineage.spec.treatment == "shuffled_mask")
     del cores[chain.key]
-    assert "shuffled_mask of replicate 0 did not run at levels 1-2 (density 0.4 to 0.2)" in warnings(
+    assert "shuffled_mask of replicate 0 is missing at levels 1-2 (density 0.4 to 0.2)" in warnings(
         spec, lineages, cores
     )
 
@@ -101,7 +101,7 @@ def test_one_missing_draw_of_several_is_named():
     cores = committed(lineages)
     second = next(lineage for lineage in lineages if lineage.spec.repeat == 1)
     del cores[second.key][2]
-    assert "random_reinit of replicate 0 did not run at level 2 (density 0.2)" in warnings(spec, lineages, cores)
+    assert "random_reinit of replicate 0 is missing at level 2 (density 0.2)" in warnings(spec, lineages, cores)
 
 
 def test_a_search_without_controls_says_what_is_not_shown():

@@ -25,6 +25,7 @@ from service.wire.problems import (
     TooManyLineages,
     WaitTimeout,
 )
+from service.wire.uploads import TicketFiles
 from tests.support.processes import free_port
 from tests.support.scripted_service import Says, ScriptedService, page, problem, scripted_service, stream
 from tests.support.service_documents import MASKS, PACKED, SEARCH, TICKET, search, tell_everything
@@ -264,3 +265,60 @@ def test_the_async_client_says_the_same(service: ScriptedService) -> None:
             return [e.event_id async for e in found.events()]
 
     assert asyncio.run(all_of_it()) == ["one", "end"]
+
+
+ROOT = f"/v1/searches/{SEARCH}"
+UPLOADED = {"id": "upl_01M819GX8CWEWRMKD33897TJYY", "density": 0.5}
+FILES = TicketFiles({"model": {"name": "mlp"}, "in_shape": [1, 2, 2], "num_classes": 2}, b"\x05", b"weights")
+
+
+def tell_analyses(service: ScriptedService) -> None:
+    tell_everything(service)
+    making = Says(202, {"object": "analysis"}, headers={"Retry-After": "0.01"})
+    service.on("GET", f"{ROOT}/analysis/verdict", making, Says(document={"name": "verdict"}))
+    service.on("GET", f"/v1/tickets/{TICKET}/analysis/signs", Says(document={"name": "signs"}))
+    service.on("GET", f"{ROOT}/report", making, Says(body=b"# Report"))
+    service.on("GET", f"{ROOT}/report/figures/accuracy.png", Says(body=b"png"))
+    service.on("POST", "/v1/tickets", Says(503), Says(201, UPLOADED))
+    service.on("GET", f"/v1/uploads/{UPLOADED['id']}", Says(document=UPLOADED))
+    service.on("GET", "/v1/uploads", page(UPLOADED))
+
+
+def test_analyses_reports_and_figures_are_waited_for(service: ScriptedService, lth: Client) -> None:
+    tell_analyses(service)
+    found = lth.search(SEARCH)
+    assert found.analysis("verdict") == {"name": "verdict"}
+    assert found.report() == b"# Report"
+    assert service.asked_for("GET", f"{ROOT}/report")[-1].query == "format=markdown"
+    assert found.figure("accuracy.png") == b"png"
+    assert lth.ticket(TICKET).analysis("signs") == {"name": "signs"}
+
+
+def test_an_upload_is_sent_as_a_form_and_again_where_the_service_was_away(
+    service: ScriptedService, lth: Client
+) -> None:
+    tell_analyses(service)
+    assert lth.upload_ticket(FILES) == UPLOADED
+    first, second = service.asked_for("POST", "/v1/tickets")
+    assert b'name="mask"' in second.body
+    assert b"weights" in second.body
+    assert len(first.body) == len(second.body)
+    assert lth.upload(UPLOADED["id"]) == UPLOADED
+    assert list(lth.uploads()) == [UPLOADED]
+
+
+def test_the_asynchronous_client_has_the_same_words_for_them(service: ScriptedService) -> None:
+    tell_analyses(service)
+
+    async def use() -> None:
+        async with AsyncClient(service.url, policy=QUICK) as lth:
+            found = await lth.search(SEARCH)
+            assert await found.analysis("verdict") == {"name": "verdict"}
+            assert await found.report("markdown") == b"# Report"
+            assert await found.figure("accuracy.png") == b"png"
+            assert await (await lth.ticket(TICKET)).analysis("signs") == {"name": "signs"}
+            assert await lth.upload_ticket(FILES) == UPLOADED
+            assert await lth.upload(UPLOADED["id"]) == UPLOADED
+            assert [one async for one in lth.uploads()] == [UPLOADED]
+
+    asyncio.run(use())
