@@ -11,8 +11,7 @@ from lth_core.canonical import FORMAT, NUMERICS, digest_of, sha256_hex
 from lth_core.expansion import WINNING_TICKET, LineageSpec
 from lth_core.masks import Mask, is_collapsed, kept_per_layer, pack_mask
 from lth_core.starts import level_label
-from lth_core.streams import purpose, streams_of
-from lth_core.treatments import Treatment
+from lth_core.streams import seeds_of
 from lth_core.weights import Array, Weights, content_digest, to_safetensors
 
 if TYPE_CHECKING:
@@ -103,7 +102,7 @@ def level_core(
         "rewind_max_abs_err": rewind_max_abs_err,
         "count_rule": lineage.prune.count_rule if level else None,
         "scope": lineage.prune.scope if level else None,
-        "seeds": _seeds(lineage, level),
+        "seeds": seeds_of(lineage, level),
         "rng": random.NAME,
         "numerics": NUMERICS,
         "dataset": {
@@ -282,25 +281,3 @@ def _metrics(curves: Curves, lineage: LineageSpec) -> dict[str, Any]:
         "end_train_accuracy": end.train.accuracy,
         "steps": lineage.train.steps,
     }
-
-
-_DRAWS_NOTHING = frozenset({"signed_constant", "invert_scores", "magnitude_at_init", "frozen", "reset", "reordered"})
-"""Treatments without a random stream of their own; `reordered` has others for order and augmentation."""
-
-
-def _seeds(lineage: LineageSpec, level: int) -> dict[str, str]:
-    """Return the 64-bit seeds that entered a level, as 16 hexadecimal digits each."""
-    streams = streams_of(lineage)
-    purposes = {"init": "init", "split": "split", "order": streams.order}
-    if lineage.train.flip or lineage.train.crop_padding:
-        purposes["augment"] = streams.augment
-    if lineage.model.dropout or lineage.model.arch is not None:
-        purposes["dropout"] = "dropout"
-    is_control = lineage.treatment != WINNING_TICKET
-    if level and is_control and Treatment.of_label(lineage.treatment).name not in _DRAWS_NOTHING:
-        purposes["control"] = purpose(lineage)
-    if level and lineage.method == "random_at_init":
-        purposes["method"] = "random_at_init"
-    if level and lineage.prune.criterion == "random" and lineage.method in ("imp", "one_shot"):
-        purposes["criterion"] = "criterion"
-    return {name: f"{random.seed_key(lineage.replicate, stream):016x}" for name, stream in purposes.items()}
