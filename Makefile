@@ -44,12 +44,13 @@ chaos: $(VENV)/.dev
 	    $(PYTEST) -m "chaos or not chaos" tests/faults tests/integration/workers/test_faults.py || exit 1; \
 	done
 
-# A stamp names what was installed last, so that a second run starts at once.
-$(VENV)/.demo: pyproject.toml constraints.txt | $(VENV)/bin/python
+# A stamp names what was installed last, so that a second run starts at once; changed kernels are compiled again.
+NATIVE := setup.py $(wildcard lth_core/native/source/*)
+$(VENV)/.demo: pyproject.toml constraints.txt $(NATIVE) | $(VENV)/bin/python
 	$(INSTALL) -e ".[worker,plot]"
 	@touch $@
 
-$(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
+$(VENV)/.dev: pyproject.toml constraints.txt $(NATIVE) | $(VENV)/bin/python
 	$(INSTALL) -e ".[worker,plot,dev]"
 	@touch $@
 

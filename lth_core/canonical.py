@@ -9,8 +9,8 @@ from typing import Any
 FORMAT = 1
 """Version of every stored JSON document; a reader refuses a format it does not know."""
 
-NUMERICS = 1
-"""Version of the arithmetic; raised whenever the same spec computes other bits."""
+NUMERICS = 2
+"""Version of the newest arithmetic; which one a level is computed by stands in `lth_core.engines.choice`."""
 
 
 def canonical_json(value: Any) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,6 +28,16 @@ class Point:
             row[f"{name}_loss"] = None if score is None else score.loss
             row[f"{name}_accuracy"] = None if score is None else score.accuracy
         return row
+
+    @classmethod
+    def of_row(cls, row: Mapping[str, Any]) -> Point:
+        """Return the point that `row` wrote."""
+        scores = {}
+        for name in ("train", "val", "test"):
+            loss, accuracy = row[f"{name}_loss"], row[f"{name}_accuracy"]
+            scores[name] = None if loss is None else Score(loss, accuracy)
+        assert scores["val"] is not None
+        return cls(row["step"], row["lr"], scores["train"], scores["val"], scores["test"])
 
 
 @dataclass
@@ -70,6 +81,15 @@ class Curves:
     def converged(self) -> bool:
         """Whether validation loss was lowest before the end: otherwise the early-stopping step is undefined."""
         return self.early_stop is not self.end
+
+    def state(self) -> dict[str, Any]:
+        """Return all there is as JSON values: floats are written so that they read back to the same bits."""
+        return {"rows": [point.row() for point in self.points], "best": self._best}
+
+    @classmethod
+    def of_state(cls, state: Mapping[str, Any]) -> Curves:
+        """Return the curves that `state` wrote."""
+        return cls([Point.of_row(row) for row in state["rows"]], state["best"])
 
     def to_jsonl(self) -> bytes:
         """Return the curves as canonical JSON lines."""

@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from lth_core.architecture import TensorSpec, architecture
-from lth_core.canonical import NUMERICS
 from lth_core.cells import SpecError
+from lth_core.engines.choice import NUMERICS_OF, EngineKind, engine_of
 from lth_core.keys import dense_key, lineage_key
 from lth_core.model_spec import ModelSpec
 from lth_core.names import FROM_LEVEL_0, MethodName
@@ -67,6 +67,7 @@ class LineageSpec(Part):
         chain = [WINNING_TICKET] if self.treatment == WINNING_TICKET else [WINNING_TICKET, self.treatment]
         identity = {
             **self.dense_identity(),
+            "numerics": NUMERICS_OF[self.engine],
             "prune": prune,
             "rewind": self.rewind.canonical(),
             "treatment": chain,
@@ -86,9 +87,20 @@ class LineageSpec(Part):
             "rewind": self.recorded_point(),
             "replicate": self.replicate,
             "device": device,
-            "numerics": NUMERICS,
+            "numerics": NUMERICS_OF[self.dense_engine],
         }
         return identity if self.origin is None else {**identity, "origin": self.origin.canonical()}
+
+    @property
+    def dense_engine(self) -> EngineKind:
+        """Which engine is to train the dense network."""
+        return engine_of(self.model, self.train, self.device_class)
+
+    @property
+    def engine(self) -> EngineKind:
+        """Which engine is to train the levels that are this lineage's own."""
+        tightens = self.method == "gradual" and self.treatment in (WINNING_TICKET, "identity")
+        return engine_of(self.model, self.train, self.device_class, held=self.treatment == "frozen", tightens=tightens)
 
     def recorded_point(self) -> dict[str, Any]:
         """Return what level 0 records for later levels, defaults left out: the step, and whether the optimizer too."""

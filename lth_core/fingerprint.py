@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from lth_core.canonical import NUMERICS
+from lth_core.engines.choice import NUMERICS_OF, EngineKind
+from lth_core.native import library
 
 SWITCHES = (
     "ATEN_CPU_CAPABILITY",
@@ -29,12 +30,15 @@ GPU_SWITCHES = ("CUBLAS_WORKSPACE_CONFIG", "NVIDIA_TF32_OVERRIDE")
 """Those of them that only a GPU's arithmetic looks at."""
 
 
-def fingerprint(device: torch.device | str, environ: Mapping[str, str]) -> dict[str, Any]:
+def fingerprint(
+    device: torch.device | str, environ: Mapping[str, str], *, engine: EngineKind = "reference"
+) -> dict[str, Any]:
     """Describe the environment of a training; call it in the process that trains, after `pin`.
 
     Args:
         device: Where the training runs.
         environ: The process's environment; only `SWITCHES` are read from it.
+        engine: Which engine trains.
     """
     device = torch.device(device)
     found: dict[str, Any] = {
@@ -50,9 +54,9 @@ def fingerprint(device: torch.device | str, environ: Mapping[str, str]) -> dict[
         "onednn": bool(torch.backends.mkldnn.is_available()),  # type: ignore[no-untyped-call]
         "deterministic": torch.are_deterministic_algorithms_enabled(),
         "switches": {name: environ[name] for name in _switches(device) if name in environ},
-        "engine": "reference",
-        "kernel": "torch-autograd",
-        "numerics": NUMERICS,
+        "engine": engine,
+        "kernel": f"native-{library.identity()[:16]}" if engine == "cpu" else "torch-autograd",
+        "numerics": NUMERICS_OF[engine],
     }
     if device.type == "cuda":
         found.update(_gpu(device))

@@ -59,6 +59,11 @@ class Tightening:
         self.begin_step = prune.begin_step
         self.end_step = gradual_end_step(lineage.train, prune)
 
+    @property
+    def final_sparsity(self) -> float:
+        """Share of all prunable weights that is gone in the end."""
+        return self._final
+
     def is_due(self, done: int) -> bool:
         """Tell whether the mask tightens after `done` updates."""
         if done == self.end_step or (done == self._first_step and done > self.begin_step):

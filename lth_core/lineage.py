@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from lth_core.data import TensorData
 from lth_core.expansion import LineageSpec
-from lth_core.level import LevelResult, task_of, train_level
+from lth_core.level import LevelResult, train_level
+from lth_core.level_task import task_of
 from lth_core.masks import Mask
 from lth_core.names import FROM_LEVEL_0
 from lth_core.optimizers import OptimizerState

@@ -17,7 +17,8 @@ from lth_core.fingerprint import fingerprint
 from lth_core.folder import Folder
 from lth_core.inputs import inputs_of, parent_of
 from lth_core.keys import new_search_id
-from lth_core.level import LevelTask, task_of, train_level
+from lth_core.level import train_level
+from lth_core.level_task import LevelTask, task_of
 from lth_core.manifest import blobs_to_keep, build_manifest, complete_core
 from lth_core.masks import unpack_mask
 from lth_core.results import search_results
@@ -76,7 +77,6 @@ class LocalSearch:
         self.diverged: list[tuple[PlannedLineage, int, NonFiniteError]] = []
         self.id = new_search_id(datetime.fromtimestamp(0, UTC), bytes.fromhex(spec.key)[:10])
         pin(submission.resources.threads)
-        self._fingerprint = fingerprint(data.device, os.environ)
 
     def run(self) -> Iterator[tuple[PlannedLineage, Manifest]]:
         """Compute what is missing, tickets before the controls that need their masks.
@@ -144,7 +144,8 @@ class LocalSearch:
             search=self.id,
             started_at=started_at,
             committed_at=_now(),
-            fingerprint=self._fingerprint,
+            fingerprint=fingerprint(self._data.device, os.environ, engine=result.engine),
+            engine=result.engine,
             code=CODE,
         )
         self._folder.put_manifest(manifest)

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from lth_core import random
-from lth_core.canonical import FORMAT, NUMERICS, digest_of, sha256_hex
+from lth_core.canonical import FORMAT, digest_of, sha256_hex
+from lth_core.engines.choice import NUMERICS_OF
 from lth_core.expansion import WINNING_TICKET, LineageSpec
 from lth_core.masks import Mask, is_collapsed, kept_per_layer, pack_mask
 from lth_core.starts import level_label
@@ -74,6 +75,7 @@ def level_core(
         for t in tensors
         if t.prunable
     ]
+    is_dense = level == 0 and lineage.treatment == WINNING_TICKET
     num_kept, num_prunable = sum(kept.values()), sum(t.size for t in tensors if t.prunable)
     trained = {"label": "trained"} if level_label(lineage, level) == "trained" else {}
     recorded = {} if optimizer is None else {"optimizer": content_digest(optimizer)}
@@ -104,7 +106,7 @@ def level_core(
         "scope": lineage.prune.scope if level else None,
         "seeds": seeds_of(lineage, level),
         "rng": random.NAME,
-        "numerics": NUMERICS,
+        "numerics": NUMERICS_OF[lineage.dense_engine if is_dense else lineage.engine],
         "dataset": {
             "name": lineage.dataset_name,
             "digest": lineage.dataset_digest,
@@ -169,7 +171,7 @@ def build_manifest(
     started_at: str,
     committed_at: str,
     fingerprint: Mapping[str, Any],
-    engine: str = "reference",
+    engine: str,
     code: str,
 ) -> dict[str, Any]:
     """Put the envelope around a completed core.

@@ -1,13 +1,14 @@
 """Training of one network under one mask: always to the end, the same bits for the same start, mask and streams.
 
-What leaves a weight under a mask stays away from it: pruned positions are zero (or held at their start value) in the
-weights after every update, and zero in the gradient and in the optimizer's state.
+This is the reference, and the meaning of every engine: plain autograd on whole tensors. What leaves a weight under a
+mask stays away from it: pruned positions are zero (or held at their start value) in the weights after every update,
+and zero in the gradient and in the optimizer's state.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,203 +16,225 @@ from torch.nn import functional as F  # noqa: N812 - the name the field uses
 
 from lth_core import random
 from lth_core.augmentation import Augmentation, fill_values
-from lth_core.curves import Curves
 from lth_core.data import TensorData, batches, split
+from lth_core.engines.base import Plan, Trained
+from lth_core.engines.checkpoint import Checkpoint
+from lth_core.engines.choice import EngineKind
 from lth_core.errors import NonFiniteError
-from lth_core.expansion import LineageSpec
-from lth_core.gradual import Tightening
-from lth_core.masks import Mask
-from lth_core.measuring import Judge, Window
-from lth_core.models import FlatNetwork, KeepBits
-from lth_core.optimizers import Optimizer, OptimizerState, build_optimizer, load_state, moments, read_state
+from lth_core.evaluation import Score, evaluate
+from lth_core.keeping import Keep
+from lth_core.masks import pack_mask, unpack_mask
+from lth_core.measuring import Judge, Part, TensorWindow
+from lth_core.models import FlatNetwork, Snapshot
+from lth_core.optimizers import OptimizerState, build_optimizer, load_state, read_state
 from lth_core.pulse import Pulse
-from lth_core.schedules import learning_rate
-from lth_core.streams import Streams
-from lth_core.weights import Weights
-
-DEFAULT_STREAMS = Streams()
+from lth_core.weights import Array, Weights
 
 
-@dataclass(frozen=True)
-class Trained:
-    """What one training leaves behind.
+class ReferenceTraining:
+    """One plan under way in plain torch; the interface is `lth_core.engines.base.Training`.
 
-    Attributes:
-        start: Weights as the first step found them, before anything tightened.
-        recorded: Weights after `record_at` updates, None if that step was not asked for.
-        final: Weights after the last update.
-        curves: Every evaluation, the test columns filled where the test set was read.
-        validation_sha256: Digest of the validation indices.
-        recorded_optimizer: The optimizer's state after `record_at` updates, None if it was not asked for.
-        mask: What was kept at the end; None for the dense network.
-    """
-
-    start: Weights
-    recorded: Weights | None
-    final: Weights
-    curves: Curves
-    validation_sha256: str
-    recorded_optimizer: OptimizerState | None = None
-    mask: Mask | None = None
-
-
-def train(
-    lineage: LineageSpec,
-    data: TensorData,
-    start: Weights,
-    mask: Mask | None,
-    *,
-    first_step: int,
-    record_at: int | None,
-    pulse: Pulse,
-    held: bool = False,
-    tightening: Tightening | None = None,
-    optimizer_state: OptimizerState | None = None,
-    record_optimizer: bool = False,
-    rate: Callable[[int], float] | None = None,
-    streams: Streams = DEFAULT_STREAMS,
-) -> Trained:
-    """Train from `start` under a mask, from step `first_step` to the last.
-
-    Steps are absolute: the schedule and the order of the data are those of a training that began at step 0, and so
-    are augmentation and dropout. Label smoothing enters the loss that is minimised, never one that judges. Batch norm
-    learns its statistics from training batches and is judged by them.
+    Label smoothing enters the loss that is minimised, never one that judges. Batch norm learns its statistics from
+    training batches and is judged by them.
 
     Args:
-        lineage: Network, recipe and replicate.
+        plan: What is trained.
         data: The data set, on the device that trains.
-        start: Weights and buffers before the first step; pruned entries are set to zero here, unless they are held.
-        mask: What is kept; None trains the dense network.
-        first_step: Updates that count as done.
-        record_at: Step whose weights are wanted beside the final ones.
         pulse: Hears of every step, and may end the training.
-        held: Leave pruned entries at their start value instead of zero, without gradient, decay or momentum.
-        tightening: Prunes further while training; early stop then looks only at the network that is pruned to its end.
-        optimizer_state: What the optimizer remembers at the first step, pruned entries set to zero here; None begins
-            afresh.
-        record_optimizer: Whether the optimizer's state at `record_at` is wanted too.
-        rate: Learning rate of a step, instead of the recipe's schedule.
-        streams: Purposes of the seeds that order and augment the data.
+        checkpoint: Where to go on; None begins.
 
     Raises:
-        NonFiniteError: If a loss or a weight is not finite.
+        NonFiniteError: If the loss at the start is not finite.
         LevelCancelled: If the caller asked to stop.
-        ValueError: If weights, mask or the optimizer's state do not fit the network, or a training that tightens is
-            asked to hold pruned entries.
+        ValueError: If weights, mask or the optimizer's state do not fit the network.
     """
-    if held and tightening is not None:
-        raise ValueError("tightening must be None where pruned entries are held")
-    recipe = lineage.train
-    rate = rate or (lambda step: learning_rate(recipe, step))
-    net = FlatNetwork(
-        lineage.model,
-        lineage.in_shape,
-        lineage.num_classes,
-        data.device,
-        dropout_key=random.seed_key(lineage.replicate, "dropout"),
-    )
-    net.load(start)
-    optimizer = build_optimizer(recipe, net.vector)
-    if optimizer_state is not None:
-        load_state(optimizer, optimizer_state)
-    keep = _Keep(net, optimizer, mask, held)
-    began = net.read()
-    parts = split(data.info.num_train, lineage.replicate)
-    judge = Judge(lineage, data, net, parts, pulse)
-    judge.look(first_step, rate(first_step), train=None)
-    if tightening is not None and tightening.is_due(first_step):
-        keep = keep.tighter(tightening.mask_after(first_step, keep.mask, began))
-    recorded = began if record_at == first_step else None
-    recorded_optimizer = read_state(optimizer) if record_optimizer and record_at == first_step else None
-    gradient = torch.empty_like(net.vector)
-    one = torch.ones((), device=data.device)
-    window = Window()
 
-    examples = batches(
-        data,
-        parts,
-        lineage.replicate,
-        recipe.batch_size,
-        first_step,
-        order=streams.order,
-        augmentation=_augmentation(lineage, data, streams),
-    )
-    for step, (images, labels) in zip(range(first_step, recipe.steps), examples, strict=False):
-        net.at_step(step)
-        logits = net.network(images)
-        loss = F.cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing)
-        gradients = torch.autograd.grad(loss, net.parameters, one)
-        torch.cat([part.reshape(-1) for part in gradients], out=gradient)
-        keep.mask_gradient(gradient)
-        lr = rate(step)
-        optimizer.step(gradient, lr)
-        keep.mask_weights()
-        window.add(loss, logits, labels)
-        done = step + 1
-        pulse.beat(done)
-        if tightening is not None and tightening.is_due(done):
-            keep = keep.tighter(tightening.mask_after(done, keep.mask, net.read()))
-        if done == record_at:
-            recorded = net.read()
-            recorded_optimizer = read_state(optimizer) if record_optimizer else None
-        if done % recipe.eval_every == 0 or done == recipe.steps:
-            settled = tightening is None or done >= tightening.end_step
-            judge.look(done, lr, train=window.take(done), counts=settled)
+    engine: EngineKind = "reference"
 
-    if not bool(torch.isfinite(net.vector).all()):
-        raise NonFiniteError(recipe.steps, "weight")
-    final = net.read()
-    judge.read_test_set()
-    return Trained(began, recorded, final, judge.curves, parts.validation_sha256, recorded_optimizer, keep.mask)
+    def __init__(self, plan: Plan, data: TensorData, pulse: Pulse, checkpoint: Checkpoint | None = None) -> None:
+        lineage = plan.lineage
+        self._plan, self._data, self._pulse = plan, data, pulse
+        self._recipe = lineage.train
+        self._net = FlatNetwork(
+            lineage.model,
+            lineage.in_shape,
+            lineage.num_classes,
+            data.device,
+            dropout_key=random.seed_key(lineage.replicate, "dropout"),
+        )
+        self._net.load(plan.start)
+        self._optimizer = build_optimizer(self._recipe, self._net.vector)
+        if plan.optimizer_state is not None:
+            load_state(self._optimizer, plan.optimizer_state)
+        self._keep = Keep(self._net, self._optimizer, plan.mask, plan.held)
+        self._began = self._net.read()
+        self._parts = split(data.info.num_train, lineage.replicate)
+        self._judged = JudgedNetwork(self._net, data, self._parts.validation)
+        self._gradient = torch.empty_like(self._net.vector)
+        self._one = torch.ones((), device=data.device)
+        self._examples: Iterator[tuple[Tensor, Tensor]] | None = None
+        self._recorded: Weights | None = None
+        self._recorded_optimizer: OptimizerState | None = None
+        if checkpoint is None:
+            self.step = plan.first_step
+            self._window = TensorWindow()
+            self._judge = Judge(self._recipe, self._judged, pulse)
+            self._judge.look(self.step, plan.learning_rate(self.step), train=None)
+            self._tighten(self._began)
+            self._record()
+        else:
+            self.step = checkpoint.step
+            self._window = TensorWindow(checkpoint.window)
+            self._judge = Judge(self._recipe, self._judged, pulse, checkpoint.curves)
+            self._restore(checkpoint)
+
+    def advance(self, until: int) -> None:
+        """Train on to `until` updates; errors as the interface says."""
+        for step in range(self.step, until):
+            images, labels = self._batch()
+            self._net.at_step(step)
+            logits = self._net.network(images)
+            loss = F.cross_entropy(logits, labels, label_smoothing=self._recipe.label_smoothing)
+            gradients = torch.autograd.grad(loss, self._net.parameters, self._one)
+            torch.cat([part.reshape(-1) for part in gradients], out=self._gradient)
+            self._keep.mask_gradient(self._gradient)
+            lr = self._plan.learning_rate(step)
+            self._optimizer.step(self._gradient, lr)
+            self._keep.mask_weights()
+            self._window.note(loss, logits, labels)
+            self.step = step + 1
+            self._pulse.beat(self.step)
+            self._tighten(None)
+            self._record()
+            if self.step % self._recipe.eval_every == 0 or self.step == self._recipe.steps:
+                tightening = self._plan.tightening
+                settled = tightening is None or self.step >= tightening.end_step
+                self._judge.look(self.step, lr, train=self._window.take(self.step), counts=settled)
+
+    def finish(self) -> Trained:
+        """Return what the training left behind; errors as the interface says."""
+        if not bool(torch.isfinite(self._net.vector).all()):
+            raise NonFiniteError(self._recipe.steps, "weight")
+        final = self._net.read()
+        self._judge.read_test_set()
+        return Trained(
+            self._began,
+            self._recorded,
+            final,
+            self._judge.curves,
+            self._parts.validation_sha256,
+            self._recorded_optimizer,
+            self._keep.mask,
+        )
+
+    def checkpoint(self) -> Checkpoint:
+        """Return everything that is needed to go on from here."""
+        tensors = self._plan.lineage.tensors()
+        arrays: dict[str, Array] = {f"now.{name}": array for name, array in self._net.read().items()}
+        arrays.update({f"optimizer.{name}": array for name, array in read_state(self._optimizer).items()})
+        arrays.update({f"best.{name}": tensor.cpu().numpy() for name, tensor in self._judged.best_arrays().items()})
+        arrays.update({f"recorded.{name}": array for name, array in (self._recorded or {}).items()})
+        arrays.update({f"recorded_optimizer.{n}": array for n, array in (self._recorded_optimizer or {}).items()})
+        mask = self._keep.mask
+        return Checkpoint(
+            plan=self._plan.digest,
+            engine=self.engine,
+            step=self.step,
+            arrays=arrays,
+            curves=self._judge.curves,
+            window=self._window.state(),
+            mask=None if self._plan.tightening is None or mask is None else pack_mask(mask, tensors),
+        )
+
+    def _restore(self, checkpoint: Checkpoint) -> None:
+        self._net.load(checkpoint.part("now"))
+        load_state(self._optimizer, checkpoint.part("optimizer"))
+        if checkpoint.mask is not None:
+            mask = unpack_mask(checkpoint.mask, self._plan.lineage.tensors())
+            self._keep = Keep(self._net, self._optimizer, mask, held=False)
+        self._judged.take_best({name: torch.from_numpy(array) for name, array in checkpoint.part("best").items()})
+        self._recorded = checkpoint.part("recorded") or None
+        self._recorded_optimizer = checkpoint.part("recorded_optimizer") or None
+        if self._plan.record_optimizer and self._recorded is not None and self._recorded_optimizer is None:
+            self._recorded_optimizer = {}
+
+    def _tighten(self, weights: Weights | None) -> None:
+        tightening = self._plan.tightening
+        if tightening is not None and tightening.is_due(self.step):
+            now = self._net.read() if weights is None else weights
+            self._keep = self._keep.tighter(tightening.mask_after(self.step, self._keep.mask, now))
+
+    def _record(self) -> None:
+        if self.step == self._plan.record_at:
+            self._recorded = self._net.read()
+            self._recorded_optimizer = read_state(self._optimizer) if self._plan.record_optimizer else None
+
+    def _batch(self) -> tuple[Tensor, Tensor]:
+        if self._examples is None:
+            lineage, streams = self._plan.lineage, self._plan.streams
+            self._examples = batches(
+                self._data,
+                self._parts,
+                lineage.replicate,
+                self._recipe.batch_size,
+                self.step,
+                order=streams.order,
+                augmentation=_augmentation(self._plan, self._data),
+            )
+        return next(self._examples)
 
 
-def _augmentation(lineage: LineageSpec, data: TensorData, streams: Streams) -> Augmentation | None:
-    recipe = lineage.train
+class JudgedNetwork:
+    """A torch network as the judge sees it, with its copy at the lowest validation loss.
+
+    Args:
+        net: The network.
+        data: The data set.
+        validation: Indices of the validation examples.
+    """
+
+    def __init__(self, net: FlatNetwork, data: TensorData, validation: Any) -> None:
+        chosen = torch.from_numpy(validation).to(data.device)
+        self._sets: dict[Part, tuple[Tensor, Tensor]] = {
+            "validation": (data.train_images.index_select(0, chosen), data.train_labels.index_select(0, chosen)),
+            "test": (data.test_images, data.test_labels),
+        }
+        self._net = net
+        self._best: Snapshot | None = None
+
+    def score(self, part: Part, beat: Callable[[], None]) -> Score:
+        """Evaluate the network as it stands."""
+        return evaluate(self._net.network, *self._sets[part], beat=beat)
+
+    def keep_best(self) -> None:
+        """Keep a copy."""
+        self._best = self._net.snapshot()
+
+    def go_to_best(self) -> None:
+        """Become the copy."""
+        assert self._best is not None
+        self._net.restore(self._best)
+
+    def best_arrays(self) -> dict[str, Tensor]:
+        """Return the copy as it would be stored; empty if there is none."""
+        return {} if self._best is None else {"vector": self._best.vector, "buffers": self._best.buffers}
+
+    def take_best(self, arrays: dict[str, Tensor]) -> None:
+        """Take over a copy that `best_arrays` returned."""
+        device = self._net.vector.device
+        self._best = Snapshot(arrays["vector"].to(device), arrays["buffers"].to(device)) if arrays else None
+
+
+def train(plan: Plan, data: TensorData, pulse: Pulse) -> Trained:
+    """Train a plan from its first step to its last by the reference; errors as its training says."""
+    training = ReferenceTraining(plan, data, pulse)
+    training.advance(plan.lineage.train.steps)
+    return training.finish()
+
+
+def _augmentation(plan: Plan, data: TensorData) -> Augmentation | None:
+    recipe = plan.lineage.train
     if not recipe.flip and not recipe.crop_padding:
         return None
-    key = random.seed_key(lineage.replicate, streams.augment)
+    key = random.seed_key(plan.lineage.replicate, plan.streams.augment)
     return Augmentation(recipe.flip, recipe.crop_padding, key, fill_values(data.normalisation))
-
-
-class _Keep:
-    """A mask at work: applied to the weights as they begin, then to every gradient and after every update.
-
-    Making one sets pruned entries of the weights to zero (or holds them) and of the optimizer's state to zero.
-    """
-
-    def __init__(self, net: FlatNetwork, optimizer: Optimizer, mask: Mask | None, held: bool) -> None:
-        self.mask = mask
-        self._net, self._optimizer = net, optimizer
-        self._bits = None if mask is None else KeepBits(mask, net.tensors, net.vector.device)
-        self._held: Tensor | None = None
-        if self._bits is None:
-            return
-        if held:
-            kept = net.vector.clone()
-            self._bits.apply_(kept)
-            self._held = net.vector.view(torch.int32) ^ kept.view(torch.int32)  # the float bits of what is held, else 0
-        self.mask_weights()
-        self._forget()
-
-    def mask_gradient(self, gradient: Tensor) -> None:
-        """Set pruned entries of a gradient to zero."""
-        if self._bits is not None:
-            self._bits.apply_(gradient)
-
-    def mask_weights(self) -> None:
-        """Set pruned entries of the weights to zero or back to what they are held at."""
-        if self._bits is None:
-            return
-        self._bits.apply_(self._net.vector)
-        if self._held is not None:
-            self._net.vector.view(torch.int32).bitwise_or_(self._held)
-            self._forget()  # coupled weight decay would leave moments there
-
-    def tighter(self, mask: Mask) -> _Keep:
-        """Return the same under a mask that keeps less."""
-        return _Keep(self._net, self._optimizer, mask, held=False)
-
-    def _forget(self) -> None:
-        if self._bits is not None:
-            for moment in moments(self._optimizer):
-                self._bits.apply_(moment)

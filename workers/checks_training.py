@@ -7,15 +7,17 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import torch
 
 from lth_core.cells import gradual_end_step
-from lth_core.data import TensorData, split
-from lth_core.evaluation import Score, evaluate
+from lth_core.data import TensorData
+from lth_core.engines.scoring import score_weights
+from lth_core.engines.starting import or_reference
+from lth_core.evaluation import Score
 from lth_core.expansion import WINNING_TICKET
 from lth_core.level import train_level
 from lth_core.manifest import complete_core, core_digest
-from lth_core.models import FlatNetwork
+from lth_core.masks import Mask
+from lth_core.measuring import Part
 from lth_core.weights import Weights, content_digest
 from workers.evidence import Evidence
 from workers.evidence_tasks import same_environment, start_at, task_at, tensor_data
@@ -56,25 +58,29 @@ def check_start_accuracy(evidence: Evidence) -> str:
     """The weights that training began with, evaluated again, give the figures recorded before the first step."""
     data = tensor_data(evidence)
     begin = start_at(evidence, evidence.level)
-    mask = {} if begin.held or begin.mask is None else begin.mask
+    kept = None if begin.held else begin.mask
+    mask = {} if kept is None else kept
     masked = {
         name: np.where(mask[name], weights, np.float32(0)) if name in mask else weights
         for name, weights in begin.weights.items()
     }
-    return _compare(evidence, "start", {"test": _evaluate(evidence, masked, data, "test")})
+    return _compare(evidence, "start", {"test": _evaluate(evidence, masked, kept, data, "test")})
 
 
 def check_end_accuracy(evidence: Evidence) -> str:
     """The trained weights, evaluated again, give the figures recorded at the end of training."""
     final = evidence.final_weights()
     data = tensor_data(evidence)
-    return _compare(evidence, "end", {part: _evaluate(evidence, final, data, part) for part in ("val", "test")})
+    kept = None if start_at(evidence, evidence.level).held else evidence.mask(evidence.ticket)
+    parts: dict[str, Part] = {"val": "validation", "test": "test"}
+    scores = {name: _evaluate(evidence, final, kept, data, part) for name, part in parts.items()}
+    return _compare(evidence, "end", scores)
 
 
 def check_retrain(evidence: Evidence) -> str:
     """The level, trained again, gives the same bits in the same environment, and the same accuracy in another."""
     data = tensor_data(evidence)
-    result = train_level(task_at(evidence, evidence.level), data)
+    result = train_level(task_at(evidence, evidence.level), data, engine=or_reference(evidence.ticket["engine"]))
     recorded = evidence.ticket["core"]
     places = {name: recorded[name] for name in ("key", "parent", "mask_from")}
     if core_digest(complete_core(result.core, **places)) == core_digest(recorded):
@@ -88,14 +94,9 @@ def check_retrain(evidence: Evidence) -> str:
     return f"another environment: test accuracy {again:.4f} instead of {then:.4f}, within {evidence.margin}"
 
 
-def _evaluate(evidence: Evidence, weights: Weights, data: TensorData, part: str) -> Score:
-    lineage = evidence.lineage
-    net = FlatNetwork(lineage.model, lineage.in_shape, lineage.num_classes, data.device)
-    net.load(weights)
-    if part == "test":
-        return evaluate(net.network, data.test_images, data.test_labels)
-    chosen = torch.from_numpy(split(data.info.num_train, lineage.replicate).validation).to(data.device)
-    return evaluate(net.network, data.train_images.index_select(0, chosen), data.train_labels.index_select(0, chosen))
+def _evaluate(evidence: Evidence, weights: Weights, mask: Mask | None, data: TensorData, part: Part) -> Score:
+    engine = or_reference(evidence.ticket["engine"])
+    return score_weights(evidence.lineage, weights, mask, data, part, engine)
 
 
 def _compare(evidence: Evidence, place: str, scores: Mapping[str, Score]) -> str:

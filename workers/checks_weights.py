@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from lth_core import random
+from lth_core.beginning import Beginning
 from lth_core.initialisation import glorot_normal
-from lth_core.level import Beginning
 from lth_core.masks import Mask
 from lth_core.methods import find_mask
 from lth_core.names import AT_INIT

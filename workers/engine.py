@@ -35,16 +35,18 @@ class EngineProcess:
         from service.store.datasets import Datasets
         from service.store.index import Index
         from service.store.objects import ObjectStore
-        from workers.engines.reference import ReferenceEngine
+        from workers.engines.checkpoints import Checkpoints, environment_of
         from workers.engines.runner import EngineRunner
+        from workers.engines.single import SingleEngine
 
         settings = Settings()
         self._device = device
         self._bridge = Bridge("objects")
         self._objects = ObjectStore.from_url(settings.store_url)
         self._datasets = Datasets(self._objects, Index(settings.redis_url), settings)
-        self._engine = ReferenceEngine("cuda" if device == "cuda" else "cpu", threads)
-        self._runner = EngineRunner(self._engine)
+        self._engine = SingleEngine("cuda" if device == "cuda" else "cpu", threads)
+        self._checkpoints = Checkpoints(self._objects, self._bridge, environment_of(device, threads))
+        self._runner = EngineRunner(self._engine, self._checkpoints.write)
         self._data: OrderedDict[str, TensorData] = OrderedDict()
         self._loading = threading.Lock()
         self._beats = 0
@@ -86,13 +88,14 @@ class EngineProcess:
         task = self._bridge.call(fetch_task(self._objects, order))
         data = self._dataset(task.lineage.dataset_name, task.lineage.dataset_digest)
         self._beats += 1
-        result = self._runner.train(slot, task, data)
+        with self._checkpoints.of(slot, order) as checkpoint:
+            result = self._runner.train(slot, task, data, checkpoint)
         self._beats += 1
         stored = self._bridge.call(store_result(self._objects, order, task.lineage, result))
         busy_s = time.monotonic() - begun_s
-        fingerprint = self._runner.fingerprint()
+        fingerprint = self._runner.fingerprint(result.engine)
         node = os.uname().nodename
-        return Trained(result.core, stored, fingerprint, self._engine.kind, node, started_at, busy_s)
+        return Trained(result.core, stored, fingerprint, result.engine, node, started_at, busy_s)
 
     def _dataset(self, name: str, digest: str) -> TensorData:
         """Return a data set on the device, the last few kept."""

@@ -7,13 +7,14 @@ from typing import Any
 
 import torch
 
+from lth_core.beginning import Beginning, beginning
 from lth_core.canonical import digest_of
 from lth_core.data import TensorData, load
 from lth_core.determinism import pin
 from lth_core.expansion import DatasetInfo
 from lth_core.fingerprint import fingerprint
 from lth_core.inputs import inputs_of
-from lth_core.level import Beginning, LevelTask, beginning, task_of
+from lth_core.level_task import LevelTask, task_of
 from lth_core.names import AT_INIT
 from lth_core.weights import content_digest
 from workers.evidence import Evidence, Manifest
@@ -87,5 +88,5 @@ def tensor_data(evidence: Evidence) -> TensorData:
 
 def same_environment(evidence: Evidence, manifest: Manifest) -> bool:
     """Tell whether a level was computed in an environment like this one, so that its bits can be compared."""
-    here = fingerprint(evidence.lineage.device_class, os.environ)
+    here = fingerprint(evidence.lineage.device_class, os.environ, engine=manifest["engine"])
     return bool(digest_of(here) == manifest["fingerprint_sha256"])

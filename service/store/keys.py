@@ -153,6 +153,13 @@ def scratch_final(tenant: str, key: str, level: int) -> str:
     return f"scratch/final/{_tenant(tenant)}/{chain}/L{_number(level, 3, 'level')}.safetensors"
 
 
+def scratch_checkpoint(tenant: str, key: str, level: int, environment: str) -> str:
+    """Key under which a level in training keeps how far it is, for engines of one environment (a SHA-256)."""
+    chain = _part(_HEX, key, "lineage key")
+    file = f"L{_number(level, 3, 'level')}.{_part(_HEX, environment, 'environment')[:16]}.safetensors"
+    return f"scratch/checkpoints/{_tenant(tenant)}/{chain}/{file}"
+
+
 def self_test(nonce: str, name: str) -> str:
     """Key of an object of the start-up self-test."""
     return f"scratch/selftest/{_part(_NONCE, nonce, 'nonce')}/{_part(_NAME, name, 'name')}"

@@ -128,6 +128,7 @@ def _keep(computed: Computed, planned: PlannedLineage, result: LevelResult, sear
         search=search,
         started_at="2026-11-22T09:00:00.000Z",
         committed_at=f"2026-11-22T09:00:{level:02d}.000Z",
-        fingerprint=fingerprint("cpu", os.environ),
+        fingerprint=fingerprint("cpu", os.environ, engine=result.engine),
+        engine=result.engine,
         code="test",
     )

@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from lth_core.data import TensorData
-from lth_core.level import LevelResult, LevelTask
+from lth_core.engines.checkpoint import Checkpoint
+from lth_core.engines.choice import EngineKind
+from lth_core.level import LevelResult
+from lth_core.level_task import LevelTask
 
 
 @dataclass(frozen=True)
@@ -29,15 +32,11 @@ class Engine(Protocol):
     """Trains levels in slots; `run` is called by one thread, `cancel` and `progress` by any other."""
 
     @property
-    def kind(self) -> str:
-        """Name in manifests: engines of one kind make equal bits in equal environments."""
-
-    @property
     def capacity(self) -> int:
         """How many levels it trains at once."""
 
-    def admit(self, slot: str, task: LevelTask, data: TensorData) -> None:
-        """Take a level into a free slot; it is trained by the next calls of `run`.
+    def admit(self, slot: str, task: LevelTask, data: TensorData, checkpoint: Checkpoint | None = None) -> None:
+        """Take a level into a free slot, to be trained by the next calls of `run`, on from a checkpoint if given one.
 
         Raises:
             RuntimeError: If no slot is free.
@@ -49,11 +48,14 @@ class Engine(Protocol):
     def collect(self) -> list[Finished]:
         """Return the levels that ended since the last call, and free their slots."""
 
+    def checkpoint(self, slot: str) -> Checkpoint | None:
+        """Return how far a level is; asked between two calls of `run` by the thread that calls it."""
+
     def cancel(self, slot: str) -> None:
         """Stop a level at its next batch; it is collected with `LevelCancelled`."""
 
     def progress(self) -> Mapping[str, int]:
         """Optimizer steps done, by slot."""
 
-    def fingerprint(self) -> dict[str, object]:
-        """The environment in which its bits are equal; valid in the thread that called `run`."""
+    def fingerprint(self, engine: EngineKind) -> dict[str, object]:
+        """The environment in which the bits of a kind of engine are equal; asked by the thread that calls `run`."""

@@ -7,7 +7,8 @@ from typing import Any
 
 from lth_core.expansion import LineageSpec
 from lth_core.inputs import needs_origin
-from lth_core.level import LevelResult, LevelTask
+from lth_core.level import LevelResult
+from lth_core.level_task import LevelTask
 from lth_core.manifest import blobs_to_keep, final_blob
 from lth_core.masks import unpack_mask
 from lth_core.transfer import read_ticket

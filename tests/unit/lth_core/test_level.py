@@ -13,7 +13,8 @@ from lth_core import evaluation, random
 from lth_core.errors import LevelCancelled, NonFiniteError, UserError
 from lth_core.expansion import WINNING_TICKET
 from lth_core.initialisation import glorot_normal
-from lth_core.level import LevelTask, train_level
+from lth_core.level import train_level
+from lth_core.level_task import LevelTask
 from lth_core.masks import full_mask
 from lth_core.model_spec import ModelSpec
 from lth_core.pruning import next_mask

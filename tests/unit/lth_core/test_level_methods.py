@@ -12,7 +12,8 @@ from lth_core.data import load
 from lth_core.errors import UserError
 from lth_core.expansion import DatasetInfo
 from lth_core.initialisation import glorot_normal
-from lth_core.level import LevelTask, task_of, train_level
+from lth_core.level import train_level
+from lth_core.level_task import LevelTask, task_of
 from lth_core.lineage import run_control, run_lineage
 from lth_core.masks import full_mask, pack_mask
 from lth_core.model_spec import ModelSpec

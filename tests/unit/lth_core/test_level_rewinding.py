@@ -11,7 +11,8 @@ import torch
 
 from lth_core import random
 from lth_core.data import batches, split
-from lth_core.level import LevelResult, task_of, train_level
+from lth_core.level import LevelResult, train_level
+from lth_core.level_task import task_of
 from lth_core.lineage import Resume, run_lineage
 from lth_core.manifest import blobs_to_keep
 from lth_core.models import FlatNetwork

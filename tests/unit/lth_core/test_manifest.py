@@ -9,7 +9,8 @@ import sys
 import pytest
 
 from lth_core.canonical import canonical_json, digest_of, sha256_hex
-from lth_core.level import LevelTask, train_level
+from lth_core.level import train_level
+from lth_core.level_task import LevelTask
 from lth_core.lineage import run_lineage
 from lth_core.manifest import (
     blobs_to_keep,
@@ -131,6 +132,7 @@ def test_an_envelope_changes_no_core(chain):
         "start": start_document(LINEAGE, 1),
         "search": "srch_x",
         "started_at": "2026-01-01T00:00:00.000Z",
+        "engine": "reference",
         "code": "1",
     }
     one, two = (

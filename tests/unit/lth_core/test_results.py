@@ -8,7 +8,7 @@ from lth_core.canonical import canonical_json, sha256_hex
 from lth_core.results import search_results
 from tests.support.made_results import committed, core, planned
 
-FIRST_RELEASE = "98cc1ba4963414ecf366cd2fd4c295bb88961768c8ecf5d8d617d4c5eba08a44"
+FIRST_RELEASE = "f2181a6281d1157ffdc216f579754195cab22be324a5c53211c46ec8a789ee45"
 """Digest of made results by the code of the first release."""
 
 

@@ -13,6 +13,7 @@ from torch.nn import functional as F  # noqa: N812 - the name the field uses
 from lth_core import random
 from lth_core.data import epoch_batches, split
 from lth_core.determinism import pin
+from lth_core.engines.base import Plan, Trained
 from lth_core.evaluation import evaluate
 from lth_core.expansion import LineageSpec
 from lth_core.gradual import Tightening
@@ -22,7 +23,7 @@ from lth_core.model_spec import ModelSpec
 from lth_core.models import FlatNetwork
 from lth_core.pulse import Pulse
 from lth_core.streams import Streams
-from lth_core.training import Trained, train
+from lth_core.training import train
 from lth_core.weights import Weights, content_digest
 from tests.support.tiny import tiny_data, tiny_lineage
 
@@ -47,8 +48,8 @@ def half_mask(lineage: LineageSpec) -> Mask:
 
 def run(lineage: LineageSpec, mask: Mask | None = None, start: Weights | None = None, **options: Any) -> Trained:
     pin(1)
-    settings: dict[str, Any] = {"first_step": 0, "record_at": None, "pulse": Pulse(), **options}
-    return train(lineage, tiny_data(lineage.in_shape), start or start_of(lineage), mask, **settings)
+    plan = Plan(lineage, start or start_of(lineage), mask, **options)
+    return train(plan, tiny_data(lineage.in_shape), Pulse())
 
 
 def rows(trained: Trained) -> list[dict[str, Any]]:

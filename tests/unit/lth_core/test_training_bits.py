@@ -13,12 +13,13 @@ import torch
 from lth_core import random
 from lth_core.data import TensorData, load
 from lth_core.determinism import pin
+from lth_core.engines.base import Plan, Trained
 from lth_core.expansion import DatasetInfo, LineageSpec
 from lth_core.initialisation import glorot_normal
 from lth_core.model_spec import ModelSpec
 from lth_core.parts import Prune, Rewind, Train
 from lth_core.pulse import Pulse
-from lth_core.training import Trained, train
+from lth_core.training import train
 from lth_core.weights import Array, content_digest
 
 MADE_WITH = ("2.15.0+cu132", "AVX2", "AuthenticAMD")
@@ -89,7 +90,7 @@ def golden_training(model: str, shape: tuple[int, ...], num_train: int, recipe: 
         if tensor.prunable
     }
     pin(1)
-    return train(lineage, data, start, mask, first_step=0, record_at=None, pulse=Pulse())
+    return train(Plan(lineage, start, mask), data, Pulse())
 
 
 def maker() -> str:

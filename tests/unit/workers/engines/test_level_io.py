@@ -10,7 +10,8 @@ import pytest
 
 from lth_core.errors import LevelCancelled
 from lth_core.initialisation import glorot_normal
-from lth_core.level import LevelTask, train_level
+from lth_core.level import train_level
+from lth_core.level_task import LevelTask
 from lth_core.masks import full_mask, pack_mask
 from lth_core.parts import Rewind
 from lth_core.pruning import next_mask
@@ -22,8 +23,8 @@ from service.store.objects import ObjectStore
 from tests.support.tiny import tiny_data, tiny_lineage
 from workers.engines.level_io import fetch_task, store_result
 from workers.engines.orders import Order
-from workers.engines.reference import ReferenceEngine
 from workers.engines.runner import EngineRunner
+from workers.engines.single import SingleEngine
 
 KEY = "ab" * 32
 
@@ -75,15 +76,15 @@ def test_a_blob_that_is_gone_is_said_to_be_gone() -> None:
 
 def test_the_engine_trains_exactly_what_the_science_says() -> None:
     lineage = tiny_lineage()
-    runner = EngineRunner(ReferenceEngine("cpu", 1))
+    runner = EngineRunner(SingleEngine("cpu", 1))
     result = runner.train("1", LevelTask(lineage, 0), tiny_data())
     assert result.core == train_level(LevelTask(lineage, 0), tiny_data()).core
-    assert runner.fingerprint()["threads"] == 1
+    assert runner.fingerprint(result.engine)["threads"] == 1
 
 
 def test_a_cancelled_level_leaves_the_slot_free() -> None:
     lineage = tiny_lineage()
-    runner = EngineRunner(ReferenceEngine("cpu", 1))
+    runner = EngineRunner(SingleEngine("cpu", 1))
     runner.cancel("1")
     with pytest.raises(LevelCancelled):
         runner.train("1", LevelTask(lineage, 0), tiny_data())

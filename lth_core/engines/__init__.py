@@ -1,0 +1,1 @@
+"""Engines: what trains a level, behind one interface; the reference decides what is right."""
