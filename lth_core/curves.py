@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from lth_core.canonical import canonical_json
@@ -90,6 +90,10 @@ class Curves:
     def of_state(cls, state: Mapping[str, Any]) -> Curves:
         """Return the curves that `state` wrote."""
         return cls([Point.of_row(row) for row in state["rows"]], state["best"])
+
+    def copy(self) -> Curves:
+        """Return the same curves, to go on apart from these."""
+        return Curves([replace(point) for point in self.points], self._best)
 
     def to_jsonl(self) -> bytes:
         """Return the curves as canonical JSON lines."""

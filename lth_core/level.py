@@ -39,6 +39,7 @@ class LevelResult:
         curves: `curves.jsonl`.
         engine: Which engine trained it.
         optimizer: The dense network's optimizer state after step k, where later levels restore it.
+        resumed_at: Step at which its training went on from a checkpoint, None if it was trained in one go.
     """
 
     core: dict[str, Any]
@@ -49,6 +50,7 @@ class LevelResult:
     curves: bytes
     engine: EngineKind
     optimizer: OptimizerState | None = None
+    resumed_at: int | None = None
 
 
 class Level:

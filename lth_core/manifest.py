@@ -173,6 +173,7 @@ def build_manifest(
     fingerprint: Mapping[str, Any],
     engine: str,
     code: str,
+    resumed_at: int | None = None,
 ) -> dict[str, Any]:
     """Put the envelope around a completed core.
 
@@ -188,6 +189,7 @@ def build_manifest(
         fingerprint: The environment, from `lth_core.fingerprint`.
         engine: Which engine computed it.
         code: Version or commit of the code.
+        resumed_at: Step at which the training went on from a checkpoint, None if it was trained in one go.
     """
     return {
         "format": FORMAT,
@@ -203,7 +205,7 @@ def build_manifest(
         "fingerprint": dict(fingerprint),
         "fingerprint_sha256": digest_of(fingerprint),
         "engine": engine,
-        "provenance": {"code": code},
+        "provenance": {"code": code} | ({} if resumed_at is None else {"resumed_at": resumed_at}),
     }
 
 

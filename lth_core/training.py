@@ -85,7 +85,7 @@ class ReferenceTraining:
         else:
             self.step = checkpoint.step
             self._window = TensorWindow(checkpoint.window)
-            self._judge = Judge(self._recipe, self._judged, pulse, checkpoint.curves)
+            self._judge = Judge(self._recipe, self._judged, pulse, checkpoint.curves.copy())
             self._restore(checkpoint)
 
     def advance(self, until: int) -> None:
@@ -141,7 +141,7 @@ class ReferenceTraining:
             engine=self.engine,
             step=self.step,
             arrays=arrays,
-            curves=self._judge.curves,
+            curves=self._judge.curves.copy(),
             window=self._window.state(),
             mask=None if self._plan.tightening is None or mask is None else pack_mask(mask, tensors),
         )

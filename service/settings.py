@@ -52,6 +52,8 @@ class Settings(BaseSettings):
     """After how long an unused engine goes."""
     engine_stuck_s: Duration = 60.0
     """After how long without progress a busy engine is killed, unless ten of its median steps are longer."""
+    checkpoint_every_s: Duration = 20.0
+    """How long a level trains between two checkpoints, from which another engine goes on if its own dies."""
 
     quota_lineages: Annotated[int, Field(ge=1)] = 256
     """Lineages per search."""

@@ -46,7 +46,7 @@ class EngineProcess:
         self._datasets = Datasets(self._objects, Index(settings.redis_url), settings)
         self._engine = SingleEngine("cuda" if device == "cuda" else "cpu", threads)
         self._checkpoints = Checkpoints(self._objects, self._bridge, environment_of(device, threads))
-        self._runner = EngineRunner(self._engine, self._checkpoints.write)
+        self._runner = EngineRunner(self._engine, self._checkpoints.write, settings.checkpoint_every_s)
         self._data: OrderedDict[str, TensorData] = OrderedDict()
         self._loading = threading.Lock()
         self._beats = 0
@@ -95,7 +95,9 @@ class EngineProcess:
         busy_s = time.monotonic() - begun_s
         fingerprint = self._runner.fingerprint(result.engine)
         node = os.uname().nodename
-        return Trained(result.core, stored, fingerprint, result.engine, node, started_at, busy_s)
+        return Trained(
+            result.core, stored, fingerprint, result.engine, node, started_at, busy_s, resumed_at=result.resumed_at
+        )
 
     def _dataset(self, name: str, digest: str) -> TensorData:
         """Return a data set on the device, the last few kept."""

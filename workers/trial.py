@@ -139,6 +139,7 @@ class LineageTrial(tune.Trainable):
             fingerprint=trained.fingerprint,
             engine=trained.engine,
             code=self._code,
+            resumed_at=trained.resumed_at,
         )
         standing, how = self._commit(key, level, manifest)
         if how == "divergent" and standing["fingerprint_sha256"] == manifest["fingerprint_sha256"]:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from lth_core.native.structs import Array, LayerStruct, address, aligned, round_up, rows48, zeros
 
-DENSE_ABOVE = 0.6
+DENSE_ABOVE = 0.7
 """Density above which a layer is computed by dense tiles; the choice depends on the density of the layer alone."""
 
 TILE_ROWS, TILE_COLS = 6, 16

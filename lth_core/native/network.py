@@ -14,7 +14,7 @@ import numpy.typing as npt
 from lth_core.native.checks import check_array, check_network, check_range
 from lth_core.native.layers import Bools, DenseLayout, Floats, LayerState, SparseLayout, is_dense, live_rows
 from lth_core.native.library import load
-from lth_core.native.structs import KINDS, LayerStruct, NetworkStruct, address, aligned, round_up, rows48, zeros
+from lth_core.native.structs import KINDS, Array, LayerStruct, NetworkStruct, address, aligned, round_up, rows48, zeros
 from lth_core.native.tiles import EvalTiles
 
 MAX_WIDTH = 64
@@ -264,7 +264,7 @@ class NativeNetwork:
         self._blank = zeros(self.sizes[0])
         self._batch_labels, self._losses = zeros(columns, np.int32), zeros(columns)
         self._gradient = zeros(_PENDING + max(self.sizes) + 64)
-        self._groups, self._live, self._lines = self._read_inputs()
+        self._groups, self._live = self._read_inputs()
         self._struct = NetworkStruct(
             num_layers=len(self._layers),
             batch=self.batch_size,
@@ -280,8 +280,6 @@ class NativeNetwork:
             groups=address(self._groups),
             live=address(self._live),
             num_groups=len(self._groups),
-            num_lines=len(self._lines),
-            lines=address(self._lines),
             zeros=address(self._blank),
             labels=address(self._batch_labels),
             losses=address(self._losses),
@@ -290,12 +288,10 @@ class NativeNetwork:
         for i in range(len(self._flat)):
             self._pack(i)
 
-    def _read_inputs(self) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.uint8], npt.NDArray[np.int32]]:
-        """Return groups of eight inputs that are read, which of the eight as bits, and the cache lines they lie in."""
+    def _read_inputs(self) -> tuple[Array, Array]:
+        """Return the groups of eight inputs that are read, and which of the eight as bits."""
         dense = isinstance(self._layers[0].layout, DenseLayout)
-        read = np.zeros(round_up(self.sizes[0], 16), dtype=np.bool_)
-        read[: self.sizes[0]] = True if dense else self._masks[0][self._rows[0]].any(axis=0)
+        read = np.ones(self.sizes[0], dtype=np.bool_) if dense else self._masks[0][self._rows[0]].any(axis=0)
         bits = np.packbits(read, bitorder="little")
         groups = np.flatnonzero(bits)
-        lines = np.flatnonzero(read.reshape(-1, 16).any(axis=1)) * 16
-        return aligned(groups, np.int32), aligned(bits[groups], np.uint8), aligned(lines, np.int32)
+        return aligned(groups, np.int32), aligned(bits[groups], np.uint8)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ctypes import POINTER, Structure, c_double, c_int32, c_void_p
+from ctypes import POINTER, Structure, c_double, c_int32, c_int64, c_void_p
 from typing import Any
 
 import numpy as np
@@ -65,9 +65,7 @@ class NetworkStruct(Structure):
         ("x", c_void_p),
         ("groups", c_void_p),
         ("live", c_void_p),
-        ("num_groups", c_int32),
-        ("num_lines", c_int32),
-        ("lines", c_void_p),
+        ("num_groups", c_int64),
         ("zeros", c_void_p),
         ("labels", c_void_p),
         ("losses", c_void_p),

@@ -31,7 +31,7 @@ def search_of(seeds: list[int]) -> dict[str, Any]:
         "spec": {
             "model": {"name": "mlp", "sizes": [64, 48, 10]},
             "dataset": {"name": "digits"},
-            "train": {"steps": 500, "eval_every": 100},
+            "train": {"steps": 15_000, "eval_every": 1500},
             "prune": {"levels": 5, "fraction": 0.4},
             "replicates": seeds,
             "treatments": ["random_reinit"],

@@ -90,6 +90,7 @@ class Trained:
         node: Where it ran.
         started_at: RFC 3339, UTC.
         busy_s: Time the engine spent on it.
+        resumed_at: Step at which it went on from another engine's checkpoint, None if it was trained in one go.
     """
 
     core: dict[str, Any]
@@ -99,6 +100,7 @@ class Trained:
     node: str
     started_at: str
     busy_s: float
+    resumed_at: int | None = None
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from threading import Event
 
 from lth_core.data import TensorData
@@ -35,6 +35,7 @@ class _Slot:
     segment_steps: int = 1
     level: Level | None = None
     training: Training | None = None
+    resumed_at: int | None = None
     stop: Event = field(default_factory=Event)
 
 
@@ -107,10 +108,13 @@ class SingleEngine:
             slot.level = Level(slot.task, slot.data)
             slot.training = start_training(slot.level.plan, slot.data, pulse, checkpoint=slot.checkpoint)
             slot.checkpoint = None
+            if slot.training.step > slot.level.plan.first_step:
+                slot.resumed_at = slot.training.step
         begun_s = time.monotonic()
         slot.training.advance(min(slot.training.step + slot.segment_steps, steps))
         took_s = max(time.monotonic() - begun_s, 1e-3)
         slot.segment_steps = max(1, min(round(slot.segment_steps * SEGMENT_S / took_s), 4 * slot.segment_steps))
         if slot.training.step < steps:
             return None
-        return Finished(slot.name, slot.level.result(slot.training.finish(), slot.training.engine), None)
+        result = slot.level.result(slot.training.finish(), slot.training.engine)
+        return Finished(slot.name, replace(result, resumed_at=slot.resumed_at), None)

@@ -63,7 +63,7 @@ class CpuTraining:
         else:
             self.step = checkpoint.step
             self._window = Window(checkpoint.window)
-            self._judge = Judge(self._recipe, self._net, pulse, checkpoint.curves)
+            self._judge = Judge(self._recipe, self._net, pulse, checkpoint.curves.copy())
             self._restore(checkpoint)
 
     def advance(self, until: int) -> None:
@@ -104,7 +104,8 @@ class CpuTraining:
         arrays.update({f"best.{name}": array for name, array in self._net.read_best().items()})
         arrays.update({f"recorded.{name}": array for name, array in (self._recorded or {}).items()})
         arrays.update({f"recorded_optimizer.{n}": array for n, array in (self._recorded_optimizer or {}).items()})
-        return Checkpoint(self._plan.digest, self.engine, self.step, arrays, self._judge.curves, self._window.state())
+        curves, window = self._judge.curves.copy(), self._window.state()
+        return Checkpoint(self._plan.digest, self.engine, self.step, arrays, curves, window)
 
     def _restore(self, checkpoint: Checkpoint) -> None:
         self._net.load(checkpoint.part("now"), checkpoint.part("optimizer"), checkpoint.part("best"))

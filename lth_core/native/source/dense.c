@@ -21,13 +21,12 @@ INLINE void multiply(v8 acc[6][2], const float *w, const float *x, int64_t strid
     }
 }
 
-void dense_forward(const Layer *layer, const float *x, float *y, int width, int relu, Ahead *ahead) {
+void dense_forward(const Layer *layer, const float *x, float *y, int width, int relu) {
     int panels = (layer->in + TILE_COLS - 1) / TILE_COLS, bands = (layer->out + TILE_ROWS - 1) / TILE_ROWS;
     for (int p = 0; p < panels; p += BLOCK_PANELS) {
         int num = panels - p < BLOCK_PANELS ? panels - p : BLOCK_PANELS, last = p + num == panels;
         for (int band = 0; band < bands; band++) {
             const float *w = layer->w + ((int64_t)band * panels + p) * TILE;
-            if (ahead) fetch_ahead(ahead);
             for (int c = 0; c < width; c += 16) {
                 float *out = y + (int64_t)band * TILE_ROWS * width + c;
                 v8 acc[6][2];
@@ -97,24 +96,38 @@ static void transpose_inputs(const Network *net, const Layer *layer, const float
     }
 }
 
-/* One tile of dW in registers, over the real columns of all chunks, and its update. */
-INLINE void update_tile(int kind, int masked, const Network *net, const Layer *layer, const Update *u, int band,
-                        const float *xt, int64_t tile) {
-    int width = net->width, left = net->batch;
-    const float *d = layer->d + (int64_t)band * TILE_ROWS * width;
-    v8 acc[6][2];
-    UNROLL for (int r = 0; r < 6; r++) acc[r][0] = acc[r][1] = splat(0);
-    for (; left > 0; left -= width, d += chunk_size(net, layer->out), xt += (int64_t)width * TILE_COLS) {
-        int num = left < width ? left : width;
-        for (int b = 0; b < num; b++) {
-            v8 x0 = load8(xt + b * TILE_COLS), x1 = load8(xt + b * TILE_COLS + 8);
-            UNROLL for (int r = 0; r < 6; r++) {
-                v8 s = splat(d[r * width + b]);
-                acc[r][0] = fma8(s, x0, acc[r][0]);
-                acc[r][1] = fma8(s, x1, acc[r][1]);
-            }
+/* acc[r][i] += sum over b of d[r][b] * xt[b][i], six outputs x 16 inputs */
+INLINE void multiply_columns(v8 acc[6][2], const float *d, const float *xt, int64_t width, int64_t num) {
+    const float *low = d, *high = d + 3 * width;
+    for (const float *end = d + num; low < end; low++, high++, xt += TILE_COLS) {
+        v8 x0 = load8(xt), x1 = load8(xt + 8);
+        UNROLL for (int r = 0; r < 6; r++) {
+            v8 s = splat(r < 3 ? low[r * width] : high[(r - 3) * width]);
+            acc[r][0] = fma8(s, x0, acc[r][0]);
+            acc[r][1] = fma8(s, x1, acc[r][1]);
         }
     }
+}
+
+/* Bring a tile of weights and moments near while the one before is computed. */
+INLINE void fetch_tile(int kind, const Layer *layer, int64_t tile) {
+    UNROLL for (int i = 0; i < TILE; i += 16) {
+        __builtin_prefetch(layer->w + tile * TILE + i, 1, 3);
+        if (kind != SGD) __builtin_prefetch(layer->m + tile * TILE + i, 1, 3);
+        if (kind == ADAM) __builtin_prefetch(layer->v + tile * TILE + i, 1, 3);
+    }
+}
+
+/* One tile of dW in registers, over the real columns of all chunks, and its update. */
+INLINE void update_tile(int kind, int masked, const Network *net, const Layer *layer, const Update *u, int band,
+                        const float *xt, int64_t tile, int64_t next) {
+    int64_t width = net->width, left = net->batch;
+    const float *d = layer->d + band * TILE_ROWS * width;
+    v8 acc[6][2];
+    UNROLL for (int r = 0; r < 6; r++) acc[r][0] = acc[r][1] = splat(0);
+    fetch_tile(kind, layer, next);
+    for (; left > 0; left -= width, d += chunk_size(net, layer->out), xt += width * TILE_COLS)
+        multiply_columns(acc, d, xt, width, left < width ? left : width);
     UNROLL for (int r = 0; r < 6; r++) {
         UNROLL for (int h = 0; h < 2; h++) {
             int64_t at = tile * TILE + r * TILE_COLS + 8 * h;
@@ -125,15 +138,20 @@ INLINE void update_tile(int kind, int masked, const Network *net, const Layer *l
     }
 }
 
-INLINE void update_tiles(int kind, int masked, const Network *net, const Layer *layer, const Update *u) {
+INLINE void update_tiles(int kind, int masked, const Network *net, const Layer *layer, const Update *update) {
+    const Update copy = *update, *u = &copy; /* no store of weights can alias it */
     int panels = (layer->in + TILE_COLS - 1) / TILE_COLS, bands = (layer->out + TILE_ROWS - 1) / TILE_ROWS;
     int64_t panel = (int64_t)net->num_chunks * net->width * TILE_COLS;
     int group = (int)(GROUP_BYTES / (panel * 4)) > 1 ? (int)(GROUP_BYTES / (panel * 4)) : 1;
     for (int first = 0; first < panels; first += group) {
         int end = first + group < panels ? first + group : panels;
-        for (int band = 0; band < bands; band++)
-            for (int p = first; p < end; p++)
-                update_tile(kind, masked, net, layer, u, band, layer->xt + p * panel, (int64_t)band * panels + p);
+        for (int band = 0; band < bands; band++) {
+            for (int p = first; p < end; p++) {
+                int64_t tile = (int64_t)band * panels + p, below = tile + panels - (end - 1 - first);
+                int64_t next = p + 1 < end ? tile + 1 : band + 1 < bands ? below : tile;
+                update_tile(kind, masked, net, layer, u, band, layer->xt + p * panel, tile, next);
+            }
+        }
     }
 }
 

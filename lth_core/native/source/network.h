@@ -40,33 +40,12 @@ typedef struct {
     float *x; /* gathered examples [chunk][rows48(in)][width] */
     const int32_t *groups; /* groups of eight inputs somebody reads, num_groups */
     const uint8_t *live; /* which of the eight, as bits */
-    int32_t num_groups, num_lines;
-    const int32_t *lines; /* first input of each run of 16 somebody reads, num_lines */
+    int64_t num_groups;
     const float *zeros; /* one example of zeros */
     int32_t *labels; /* of a batch, num_chunks * width */
     float *losses; /* of a batch, num_chunks * width */
     float *gradient; /* scratch for sparse and bias gradients */
 } Network;
-
-/* Examples of the next step, fetched towards the core a few cache lines at a time while this step computes. */
-typedef struct {
-    const float *images;
-    const int32_t *examples;
-    const int32_t *lines;
-    int32_t features, num_examples, num_lines, per_call, example, line;
-} Ahead;
-
-static inline __attribute__((always_inline)) void fetch_ahead(Ahead *ahead) {
-    for (int i = 0; i < ahead->per_call; i++) {
-        if (ahead->line == ahead->num_lines) {
-            ahead->line = 0;
-            ahead->example++;
-        }
-        if (ahead->example >= ahead->num_examples) return;
-        const float *row = ahead->images + (int64_t)ahead->examples[ahead->example] * ahead->features;
-        __builtin_prefetch(row + ahead->lines[ahead->line++], 0, 2);
-    }
-}
 
 static inline int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
 static inline int64_t rows48(int64_t n) { return round_up(n, 48); }
@@ -74,9 +53,9 @@ static inline int64_t chunk_size(const Network *net, int64_t features) { return 
 
 struct Update; /* update.h */
 
-/* One chunk: y = relu(W x + bias), or without the relu for the last layer. `ahead` may be null. */
-void dense_forward(const Layer *layer, const float *x, float *y, int width, int relu, Ahead *ahead);
-void sparse_forward(const Layer *layer, const float *x, float *y, int width, int relu, Ahead *ahead);
+/* One chunk: y = relu(W x + bias), or without the relu for the last layer. */
+void dense_forward(const Layer *layer, const float *x, float *y, int width, int relu);
+void sparse_forward(const Layer *layer, const float *x, float *y, int width, int relu);
 /* One chunk: dx = W^T d where the input y is positive, else 0, by the weights before their update. */
 void dense_backward(const Layer *layer, const float *d, const float *y, float *dx, int width);
 void sparse_backward(const Layer *layer, const float *d, const float *y, float *dx, int width);

@@ -6,7 +6,7 @@
 #define PENDING 256
 
 /* n vectors of eight columns per row */
-INLINE void forward_rows(int n, const Layer *layer, const float *x, float *y, int relu, Ahead *ahead) {
+INLINE void forward_rows(int n, const Layer *layer, const float *x, float *y, int relu) {
     int width = 8 * n, rows = layer->num_rows;
     for (int block = 0; block < layer->num_blocks; block++) {
         const float *inputs = x + (int64_t)block * layer->block_size * width;
@@ -15,7 +15,6 @@ INLINE void forward_rows(int n, const Layer *layer, const float *x, float *y, in
         for (int row = 0; row < rows; row++) {
             float *out = y + (int64_t)layer->rows[row] * width;
             v8 acc[8];
-            if (ahead) fetch_ahead(ahead);
             UNROLL for (int j = 0; j < n; j++) acc[j] = block ? load8(out + 8 * j) : splat(layer->bias[layer->rows[row]]);
             for (int k = ptr[row]; k < ptr[row + 1]; k++) {
                 const float *input = inputs + (int64_t)layer->col[k] * width;
@@ -27,11 +26,11 @@ INLINE void forward_rows(int n, const Layer *layer, const float *x, float *y, in
     }
 }
 
-void sparse_forward(const Layer *layer, const float *x, float *y, int width, int relu, Ahead *ahead) {
-    if (width == 64) forward_rows(8, layer, x, y, relu, ahead);
-    else if (width == 48) forward_rows(6, layer, x, y, relu, ahead);
-    else if (width == 32) forward_rows(4, layer, x, y, relu, ahead);
-    else forward_rows(2, layer, x, y, relu, ahead);
+void sparse_forward(const Layer *layer, const float *x, float *y, int width, int relu) {
+    if (width == 64) forward_rows(8, layer, x, y, relu);
+    else if (width == 48) forward_rows(6, layer, x, y, relu);
+    else if (width == 32) forward_rows(4, layer, x, y, relu);
+    else forward_rows(2, layer, x, y, relu);
 }
 
 /* The same by inputs: every input sums over its readers, so that nothing is scattered. */

@@ -2,9 +2,9 @@
 #include "network.h"
 #include "update.h"
 
-static void forward(const Layer *layer, const float *x, float *y, int width, int relu, Ahead *ahead) {
-    if (layer->dense) dense_forward(layer, x, y, width, relu, ahead);
-    else sparse_forward(layer, x, y, width, relu, ahead);
+static void forward(const Layer *layer, const float *x, float *y, int width, int relu) {
+    if (layer->dense) dense_forward(layer, x, y, width, relu);
+    else sparse_forward(layer, x, y, width, relu);
 }
 
 static double power(double base, int64_t exponent) {
@@ -27,13 +27,13 @@ static Update numbers(const Network *net, double lr, int64_t count) {
     return u;
 }
 
-static void forward_all(const Network *net, Ahead *ahead) {
+static void forward_all(const Network *net) {
     for (int l = 0; l < net->num_layers; l++) {
         const Layer *layer = net->layers + l;
         const float *x = l ? layer[-1].y : net->x;
         for (int chunk = 0; chunk < net->num_chunks; chunk++)
             forward(layer, x + chunk * chunk_size(net, layer->in), layer->y + chunk * chunk_size(net, layer->out),
-                    net->width, l + 1 < net->num_layers, l ? 0 : ahead);
+                    net->width, l + 1 < net->num_layers);
     }
 }
 
@@ -66,25 +66,15 @@ static void backward_all(const Network *net, const Update *u) {
     }
 }
 
-static Ahead ahead_of(const Network *net, const float *images, const int32_t *examples) {
-    const Layer *first = net->layers;
-    int bands = (first->out + TILE_ROWS - 1) / TILE_ROWS, blocks = (first->in + 95) / 96;
-    int64_t calls = (first->dense ? (int64_t)bands * blocks : (int64_t)first->num_rows * first->num_blocks);
-    calls *= net->num_chunks;
-    int64_t per_call = ((int64_t)net->batch * net->num_lines + calls) / (calls + 1) + 1;
-    return (Ahead){images, examples, net->lines, first->in, net->batch, net->num_lines, (int32_t)per_call, 0, 0};
-}
-
 /* `steps` updates on the batches order[steps][batch], after `count` earlier ones. */
 EXPORT void lth_train(Network *net, const float *images, const int32_t *labels, const int32_t *order, const double *lr,
                       int64_t steps, int64_t count, double *losses, int32_t *num_correct) {
     for (int64_t s = 0; s < steps; s++, order += net->batch) {
         Update u = numbers(net, lr[s], count + s + 1);
-        Ahead ahead = ahead_of(net, images, order + net->batch);
         int correct = 0;
         gather(net, images, order);
         for (int b = 0; b < net->num_chunks * net->width; b++) net->labels[b] = b < net->batch ? labels[order[b]] : -1;
-        forward_all(net, s + 1 < steps ? &ahead : 0);
+        forward_all(net);
         losses[s] = loss_all(net, &correct);
         num_correct[s] = correct;
         backward_all(net, &u);
@@ -104,7 +94,7 @@ EXPORT double lth_evaluate(Network *net, const float *tiles, const int32_t *labe
         for (int i = 0; i < EVAL_WIDTH; i++) wanted[i] = i < real ? labels[first + i] : -1;
         for (int l = 0; l < net->num_layers; l++) {
             const Layer *layer = net->layers + l;
-            forward(layer, l ? layer[-1].y_eval : tiles, layer->y_eval, EVAL_WIDTH, l + 1 < net->num_layers, 0);
+            forward(layer, l ? layer[-1].y_eval : tiles, layer->y_eval, EVAL_WIDTH, l + 1 < net->num_layers);
         }
         *num_correct += softmax(last->y_eval, 0, wanted, found, last->out, real, EVAL_WIDTH, 0, 1);
         for (int i = 0; i < real; i++) sum += found[i];

@@ -41,7 +41,8 @@ INLINE void update8(int kind, const Update *u, float *w, float *m, float *v, v8 
 }
 
 /* `num`, a multiple of eight, consecutive weights. */
-INLINE void update_run(int kind, const Update *u, float *w, float *m, float *v, const float *g, int64_t num) {
+INLINE void update_run(int kind, const Update *update, float *w, float *m, float *v, const float *g, int64_t num) {
+    const Update copy = *update, *u = &copy; /* no store of weights can alias it */
     for (int64_t i = 0; i < num; i += 8) update8(kind, u, w + i, m + i, v + i, load8(g + i));
 }
 

@@ -6,6 +6,8 @@ import pytest
 
 from lth_core.native import library
 
+HERE = library.HERE
+
 
 @pytest.fixture
 def elsewhere(tmp_path, monkeypatch):
@@ -40,6 +42,3 @@ def test_kernels_of_other_sources_are_unavailable_with_a_reason(elsewhere, monke
 
 def test_the_identity_is_the_digest_of_the_sources():
     assert library.identity() == library.sources_sha256(HERE / "source")
-
-
-HERE = library.HERE
