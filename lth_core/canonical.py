@@ -9,7 +9,7 @@ from typing import Any
 FORMAT = 1
 """Version of every stored JSON document; a reader refuses a format it does not know."""
 
-NUMERICS = 2
+NUMERICS = 4
 """Version of the newest arithmetic; which one a level is computed by stands in `lth_core.engines.choice`."""
 
 

@@ -54,6 +54,7 @@ class LineageSpec(Part):
     replicate: int
     device_class: DeviceClass = "cpu"
     threads: int = 1
+    engine: Literal["auto", "reference"] = "auto"
     keep: Literal["masks", "tickets", "all"] = "tickets"
 
     def tensors(self) -> tuple[TensorSpec, ...]:
@@ -67,7 +68,7 @@ class LineageSpec(Part):
         chain = [WINNING_TICKET] if self.treatment == WINNING_TICKET else [WINNING_TICKET, self.treatment]
         identity = {
             **self.dense_identity(),
-            "numerics": NUMERICS_OF[self.engine],
+            "numerics": NUMERICS_OF[self.trained_by],
             "prune": prune,
             "rewind": self.rewind.canonical(),
             "treatment": chain,
@@ -87,20 +88,26 @@ class LineageSpec(Part):
             "rewind": self.recorded_point(),
             "replicate": self.replicate,
             "device": device,
-            "numerics": NUMERICS_OF[self.dense_engine],
+            "numerics": NUMERICS_OF[self.dense_trained_by],
         }
         return identity if self.origin is None else {**identity, "origin": self.origin.canonical()}
 
     @property
-    def dense_engine(self) -> EngineKind:
+    def dense_trained_by(self) -> EngineKind:
         """Which engine is to train the dense network."""
-        return engine_of(self.model, self.train, self.device_class)
+        return engine_of(self.model, self.train, self.device_class, wanted=self.engine)
 
     @property
-    def engine(self) -> EngineKind:
+    def trained_by(self) -> EngineKind:
         """Which engine is to train the levels that are this lineage's own."""
-        tightens = self.method == "gradual" and self.treatment in (WINNING_TICKET, "identity")
-        return engine_of(self.model, self.train, self.device_class, held=self.treatment == "frozen", tightens=tightens)
+        return engine_of(
+            self.model,
+            self.train,
+            self.device_class,
+            held=self.treatment == "frozen",
+            tightens=self.method == "gradual" and self.treatment in (WINNING_TICKET, "identity"),
+            wanted=self.engine,
+        )
 
     def recorded_point(self) -> dict[str, Any]:
         """Return what level 0 records for later levels, defaults left out: the step, and whether the optimizer too."""
@@ -258,5 +265,6 @@ def _lineage(
         replicate=replicate,
         device_class=device_class,
         threads=resources.threads,
+        engine=resources.engine,
         keep=spec.keep,
     )

@@ -55,12 +55,19 @@ def fingerprint(
         "deterministic": torch.are_deterministic_algorithms_enabled(),
         "switches": {name: environ[name] for name in _switches(device) if name in environ},
         "engine": engine,
-        "kernel": f"native-{library.identity()[:16]}" if engine == "cpu" else "torch-autograd",
+        "kernel": _kernel(engine),
         "numerics": NUMERICS_OF[engine],
     }
     if device.type == "cuda":
         found.update(_gpu(device))
     return found
+
+
+def _kernel(engine: EngineKind) -> str:
+    """Return a name for the code that does an engine's arithmetic."""
+    if engine == "cpu":
+        return f"native-{library.identity()[:16]}"
+    return {"reference": "torch-autograd", "conv": "torch-by-hand", "pack": "pack"}[engine]
 
 
 def _switches(device: torch.device) -> tuple[str, ...]:

@@ -106,7 +106,7 @@ def level_core(
         "scope": lineage.prune.scope if level else None,
         "seeds": seeds_of(lineage, level),
         "rng": random.NAME,
-        "numerics": NUMERICS_OF[lineage.dense_engine if is_dense else lineage.engine],
+        "numerics": NUMERICS_OF[lineage.dense_trained_by if is_dense else lineage.trained_by],
         "dataset": {
             "name": lineage.dataset_name,
             "digest": lineage.dataset_digest,
@@ -229,6 +229,8 @@ def lineage_document(lineage: LineageSpec, level: int) -> dict[str, Any]:
     }
     if lineage.device_class == "cpu":
         document["threads"] = lineage.threads
+    if lineage.engine != "auto":
+        document["engine"] = lineage.engine
     if lineage.origin is not None:
         document["origin"] = lineage.origin.canonical()
     if level or lineage.treatment != WINNING_TICKET:

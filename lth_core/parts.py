@@ -151,7 +151,12 @@ class Budget(Part):
 
 
 class Resources(Part):
-    """What one lineage trains on; `threads` changes bits on a CPU and is part of its identity."""
+    """What one lineage trains on; `threads` changes bits on a CPU and is part of its identity.
+
+    `engine` says who trains: by default the fastest engine that the network and the device have, else the reference,
+    plain autograd, by which all others are judged.
+    """
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: Annotated[int, Field(ge=1, le=16)] = 1
+    engine: Literal["auto", "reference"] = "auto"

@@ -4,19 +4,28 @@ from __future__ import annotations
 
 from typing import Literal
 
+from lth_core.engines.conv.support import supports as conv_supports
 from lth_core.model_spec import ModelSpec
 from lth_core.parts import Train
 
-EngineKind = Literal["reference", "cpu"]
+EngineKind = Literal["reference", "cpu", "conv", "pack"]
+"""`reference`: plain autograd. `cpu`: native kernels for fully connected networks. `conv`: convolutional ones on a CPU.
+`pack`: many trainings in lockstep on one GPU."""
 
-NUMERICS_OF: dict[EngineKind, int] = {"reference": 1, "cpu": 2}
+NUMERICS_OF: dict[EngineKind, int] = {"reference": 1, "cpu": 2, "conv": 3, "pack": 4}
 """Version of each engine's arithmetic, no number used twice; raised whenever the same spec computes other bits."""
 
 FULLY_CONNECTED = frozenset({"lenet_300_100", "mlp"})
 
 
 def engine_of(
-    model: ModelSpec, train: Train, device_class: str, *, held: bool = False, tightens: bool = False
+    model: ModelSpec,
+    train: Train,
+    device_class: str,
+    *,
+    held: bool = False,
+    tightens: bool = False,
+    wanted: Literal["auto", "reference"] = "auto",
 ) -> EngineKind:
     """Return which engine is to train a network.
 
@@ -28,8 +37,12 @@ def engine_of(
         device_class: "cpu" or "cuda".
         held: Whether pruned weights keep a value other than zero.
         tightens: Whether the mask changes while the network trains.
+        wanted: What was asked for.
     """
-    if device_class != "cpu" or held or tightens:
+    if wanted == "reference" or held or tightens:
         return "reference"
-    augments = train.flip or train.crop_padding
-    return "cpu" if model.name in FULLY_CONNECTED and not augments else "reference"
+    if device_class == "cuda":
+        return "pack"
+    if model.name in FULLY_CONNECTED:
+        return "reference" if train.flip or train.crop_padding else "cpu"
+    return "conv" if conv_supports(model, train, device_class) else "reference"

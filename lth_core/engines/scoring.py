@@ -5,6 +5,8 @@ from __future__ import annotations
 from lth_core.data import TensorData, split
 from lth_core.engines.base import Plan
 from lth_core.engines.choice import EngineKind
+from lth_core.engines.conv.network import ConvNetwork
+from lth_core.engines.conv.training import JudgedConvNetwork
 from lth_core.engines.cpu.network import CpuNetwork
 from lth_core.evaluation import Score
 from lth_core.expansion import LineageSpec
@@ -32,6 +34,10 @@ def score_weights(
     judged: Judged
     if engine == "cpu":
         judged = CpuNetwork(Plan(lineage, weights, mask), data, parts)
+    elif engine == "conv":
+        conv = ConvNetwork(lineage, mask)
+        conv.load(weights)
+        judged = JudgedConvNetwork(conv, data, parts)
     else:
         net = FlatNetwork(lineage.model, lineage.in_shape, lineage.num_classes, data.device)
         net.load(weights)

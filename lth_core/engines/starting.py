@@ -6,7 +6,9 @@ from lth_core.data import TensorData
 from lth_core.engines.base import Plan, Training
 from lth_core.engines.checkpoint import Checkpoint
 from lth_core.engines.choice import EngineKind, engine_of
+from lth_core.engines.conv.training import ConvTraining
 from lth_core.engines.cpu import training as cpu
+from lth_core.engines.pack.alone import PackTraining
 from lth_core.pulse import Pulse
 from lth_core.training import ReferenceTraining
 
@@ -19,9 +21,15 @@ def or_reference(wanted: EngineKind) -> EngineKind:
 def engine_of_plan(plan: Plan) -> EngineKind:
     """Return which engine trains a plan on this machine."""
     lineage = plan.lineage
-    tightens = plan.tightening is not None
     return or_reference(
-        engine_of(lineage.model, lineage.train, lineage.device_class, held=plan.held, tightens=tightens)
+        engine_of(
+            lineage.model,
+            lineage.train,
+            lineage.device_class,
+            held=plan.held,
+            tightens=plan.tightening is not None,
+            wanted=lineage.engine,
+        )
     )
 
 
@@ -52,4 +60,8 @@ def start_training(
         checkpoint = None
     if kind == "cpu":
         return cpu.CpuTraining(plan, data, pulse, checkpoint)
+    if kind == "conv":
+        return ConvTraining(plan, data, pulse, checkpoint)
+    if kind == "pack":
+        return PackTraining(plan, data, pulse, checkpoint)
     return ReferenceTraining(plan, data, pulse, checkpoint)

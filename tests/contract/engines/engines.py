@@ -13,18 +13,35 @@ from lth_core.engines.starting import or_reference, start_training
 from lth_core.model_spec import ModelSpec
 from lth_core.pulse import Pulse
 
+CONV, IMAGES = ModelSpec(name="conv_2"), (3, 8, 8)
 Start = Callable[[Plan, TensorData, Pulse, Checkpoint | None], Training]
 
 
 @dataclass(frozen=True)
 class EngineUnderTest:
-    """An engine with the network that it is tried on; `runs_here` is false where the machine lacks what it needs."""
+    """An engine with the network that it is tried on.
+
+    Attributes:
+        name: For the test's name.
+        start_plan: Begins a plan.
+        model: The network; None is a small fully connected one.
+        shape: Of one example.
+        runs_here: False where the machine lacks what it needs.
+        noisy_share: Share of weights that may leave 1e-5 under Adam with a fresh state, which divides a gradient by its
+            own size, also one that is nothing but the rounding of a sum. In a convolution on small images two orders of
+            one sum are enough; each is as far from the same steps in double precision as the other.
+        stops_within: Steps after which a training that is told to stop has stopped.
+        is_slow: Whether fewer recipes and densities have to do.
+    """
 
     name: str
     start_plan: Start
     model: ModelSpec | None = None
     shape: tuple[int, ...] = (1, 4, 4)
     runs_here: bool = True
+    noisy_share: float = 0.0
+    stops_within: int = 60
+    is_slow: bool = False
 
     def start(self, plan: Plan, data: TensorData, pulse: Pulse, checkpoint: Checkpoint | None = None) -> Training:
         """Begin a plan, or go on with it."""
@@ -35,7 +52,11 @@ def _kind(kind: EngineKind) -> Start:
     return lambda plan, data, pulse, checkpoint: start_training(plan, data, pulse, engine=kind, checkpoint=checkpoint)
 
 
+_IMAGES_ENGINE = {"model": CONV, "shape": IMAGES, "noisy_share": 0.06, "is_slow": True}
 ENGINES = (
     EngineUnderTest("reference", _kind("reference")),
     EngineUnderTest("cpu", _kind("cpu"), runs_here=or_reference("cpu") == "cpu"),
+    EngineUnderTest("conv", _kind("conv"), **_IMAGES_ENGINE),  # type: ignore[arg-type]
+    EngineUnderTest("pack", _kind("pack"), stops_within=500),
+    EngineUnderTest("pack_branches", _kind("pack"), stops_within=500, **_IMAGES_ENGINE),  # type: ignore[arg-type]
 )

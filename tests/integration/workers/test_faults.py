@@ -15,7 +15,7 @@ from lth_core.parts import Resources
 from lth_core.spec import SearchSpec
 from tests.support.works import TENANT, Works, blobs, blobs_info, search_body
 
-SLOW = {"steps": 4000, "eval_every": 500, "batch_size": 20, "lr": 0.003}
+SLOW = {"steps": 200_000, "eval_every": 25_000, "batch_size": 20, "lr": 0.003}
 ENDLESS = {"steps": 1_000_000, "eval_every": 1000, "batch_size": 20}
 
 

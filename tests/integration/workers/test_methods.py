@@ -90,7 +90,7 @@ def test_a_transferred_ticket_trains_through_engines_as_in_one_process(works: Wo
 @pytest.mark.chaos
 @pytest.mark.parametrize("victim", ["workers.driver", "ray::EngineProcess"])
 def test_a_killed_process_costs_a_chain_of_trained_weights_no_bit(works: Works, tmp_path: Path, victim: str) -> None:
-    slow = {"steps": 4000, "eval_every": 500, "batch_size": 20, "lr": 0.003}
+    slow = {"steps": 200_000, "eval_every": 25_000, "batch_size": 20, "lr": 0.003}
     replicate = 33 if victim == "workers.driver" else 34
     spec: dict[str, Any] = {"train": slow, "rewind": {"mode": "lr"}, "treatments": ["identity"]}
     search = works.submit({**spec, "replicates": [replicate]})

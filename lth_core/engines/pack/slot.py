@@ -1,0 +1,231 @@
+"""One training in its slot of a pack: what the host knows of it between two steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from lth_core.engines.base import Plan, Trained
+from lth_core.engines.checkpoint import Checkpoint
+from lth_core.engines.pack.layout import apart, buffers, parameters
+from lth_core.engines.pack.loading import Contents, beginning, continuation
+from lth_core.engines.pack.rates import Rates
+from lth_core.engines.pack.shape import MOMENT_NAMES, optimizer_kind
+from lth_core.engines.pack.state import PackState
+from lth_core.errors import NonFiniteError
+from lth_core.evaluation import Score
+from lth_core.measuring import Judge, Part, Window
+from lth_core.optimizers import OptimizerState
+from lth_core.pulse import Pulse
+from lth_core.weights import Weights
+
+ENGINE = "pack"
+
+
+class Slot:
+    """A plan in a slot. It is what the judge evaluates, too: scores come from the pack, all slots at once.
+
+    Making one writes its row of the state. It begins with an evaluation that the pack has to ask for, unless it goes on
+    from a checkpoint.
+
+    Attributes:
+        place: Which slot.
+        name: The caller's name for the training.
+        plan: What is trained.
+        pulse: Hears of every segment and evaluation, and may end the training.
+        step: Updates done.
+        rates: What scales its updates.
+
+    Args:
+        place: Which slot.
+        name: The caller's name.
+        plan: What is trained.
+        pulse: Hears of it.
+        state: The pack's state.
+        score: Evaluates one slot on a part of the data.
+        validation_sha256: Digest of the validation indices.
+        checkpoint: Where to go on; None begins.
+
+    Raises:
+        ValueError: If weights, mask or the optimizer's state do not fit the network.
+    """
+
+    def __init__(
+        self,
+        place: int,
+        name: str,
+        plan: Plan,
+        pulse: Pulse,
+        state: PackState,
+        score: Callable[[int, Part], Score],
+        validation_sha256: str,
+        checkpoint: Checkpoint | None = None,
+    ) -> None:
+        began = beginning(plan)
+        found = began if checkpoint is None else continuation(plan, checkpoint)
+        self.place, self.name, self.plan, self.pulse = place, name, plan, pulse
+        self.rates = Rates(plan)
+        self._recipe = plan.lineage.train
+        self._state, self._score, self._validation_sha256 = state, score, validation_sha256
+        self._tensors = plan.lineage.tensors()
+        self._began = apart(began.weights, parameters(self._tensors)) | apart(began.buffers, buffers(self._tensors))
+        self._recorded: Weights | None = None
+        self._recorded_optimizer: OptimizerState | None = None
+        self._scores: dict[Part, Score] = {}
+        self.step = plan.first_step if checkpoint is None else checkpoint.step
+        self._count_ahead = found.count - self.step
+        self._load(found)
+        if checkpoint is None:
+            self._window = Window()
+            self._judge = Judge(self._recipe, self, pulse)
+            self.record()
+        else:
+            self._window = Window(checkpoint.window)
+            self._judge = Judge(self._recipe, self, pulse, checkpoint.curves.copy())
+            self._restore(checkpoint)
+
+    @property
+    def count(self) -> int:
+        """Updates that the optimizer remembers."""
+        return self.step + self._count_ahead
+
+    @property
+    def remaining(self) -> int:
+        """Updates still to do."""
+        return self._recipe.steps - self.step
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether its first evaluation is still to come."""
+        return not self._judge.curves.points
+
+    @property
+    def is_due(self) -> bool:
+        """Whether it is evaluated after the updates done."""
+        return self.step % self._recipe.eval_every == 0 or not self.remaining
+
+    @property
+    def reads_test(self) -> bool:
+        """Whether the evaluation after the updates done reads the test set too."""
+        return self.is_fresh or self._recipe.test_curve or not self.remaining
+
+    @property
+    def next_border(self) -> int:
+        """The step at which the host has to look at it again."""
+        borders = [(self.step // self._recipe.eval_every + 1) * self._recipe.eval_every, self._recipe.steps]
+        if self.plan.record_at is not None and self.plan.record_at > self.step:
+            borders.append(self.plan.record_at)
+        return min(borders)
+
+    def took(self, losses: list[float], num_correct: int) -> None:
+        """Note updates that were done: their mean losses in order, and how many examples were classified correctly."""
+        self._window.add(losses, num_correct, len(losses) * self._recipe.batch_size)
+        self.step += len(losses)
+
+    def look(self) -> None:
+        """Take a point of the curves; scores that the pack has prepared are used first.
+
+        Raises:
+            NonFiniteError: If a loss is not finite.
+            LevelCancelled: If the caller asked to stop.
+        """
+        train = None if self.is_fresh else self._window.take(self.step)
+        lr = self.plan.learning_rate(self.step if self.is_fresh else self.step - 1)
+        self._judge.look(self.step, lr, train=train)
+
+    def record(self) -> None:
+        """Copy weights, and the optimizer's state where it is asked for, if this is the step for it."""
+        if self.step == self.plan.record_at:
+            self._recorded = self.read()
+            self._recorded_optimizer = self.read_optimizer() if self.plan.record_optimizer else None
+
+    def finish(self) -> Trained:
+        """Return what the training left behind.
+
+        Raises:
+            NonFiniteError: If a weight is not finite.
+            LevelCancelled: If the caller asked to stop.
+        """
+        final = self.read()
+        if not all(np.isfinite(final[tensor.name]).all() for tensor in parameters(self._tensors)):
+            raise NonFiniteError(self._recipe.steps, "weight")
+        self._judge.read_test_set()
+        return Trained(
+            self._began,
+            self._recorded,
+            final,
+            self._judge.curves,
+            self._validation_sha256,
+            self._recorded_optimizer,
+            self.plan.mask,
+        )
+
+    def checkpoint(self) -> Checkpoint:
+        """Return everything that is needed to go on from here, in any slot of any pack."""
+        state, place = self._state, self.place
+        arrays = {f"now.{name}": array for name, array in self.read().items()}
+        arrays.update({f"optimizer.{name}": array for name, array in self.read_optimizer().items()})
+        arrays["best.vector"] = state.read(place, state.best, state.num_parameters)
+        arrays["best.buffers"] = state.read(place, state.best_buffers, state.num_buffers)
+        arrays.update({f"recorded.{name}": array for name, array in (self._recorded or {}).items()})
+        arrays.update({f"recorded_optimizer.{n}": array for n, array in (self._recorded_optimizer or {}).items()})
+        return Checkpoint(
+            self.plan.digest, ENGINE, self.step, dict(arrays), self._judge.curves.copy(), self._window.state()
+        )
+
+    def prepared(self, part: Part, score: Score) -> None:
+        """Take a score that the pack found for all slots at once."""
+        self._scores[part] = score
+
+    def score(self, part: Part, beat: Callable[[], None]) -> Score:
+        """Return how the network as it stands does on a part of the data."""
+        beat()
+        found = self._scores.pop(part, None)
+        return self._score(self.place, part) if found is None else found
+
+    def keep_best(self) -> None:
+        """Keep a copy of the network."""
+        self._state.keep_best([self.place])
+
+    def go_to_best(self) -> None:
+        """Become the copy."""
+        self._state.go_to_best(self.place)
+
+    def read(self) -> Weights:
+        """Return copies of the current weights and running statistics, in state_dict order."""
+        state = self._state
+        found = apart(state.read(self.place, state.weights, state.num_parameters), parameters(self._tensors))
+        found |= apart(state.read(self.place, state.buffers, state.num_buffers), buffers(self._tensors))
+        return {tensor.name: found[tensor.name] for tensor in self._tensors}
+
+    def read_optimizer(self) -> OptimizerState:
+        """Return copies of what the optimizer remembers, by its names."""
+        state, names = self._state, MOMENT_NAMES[optimizer_kind(self._recipe)]
+        found: OptimizerState = {
+            name: state.read(self.place, moment, state.num_parameters)
+            for name, moment in zip(names, state.moments, strict=True)
+        }
+        return found | {"count": np.array(self.count, dtype=np.float32)} if "mean" in names else found
+
+    def _load(self, found: Contents) -> None:
+        state, place, recipe = self._state, self.place, self._recipe
+        state.write(place, state.weights, found.weights)
+        state.write(place, state.best, found.weights)
+        state.write(place, state.buffers, found.buffers)
+        state.write(place, state.best_buffers, found.buffers)
+        for rows, vector in zip(state.moments, found.moments, strict=True):
+            state.write(place, rows, vector)
+        state.set_mask(place, found.keep)
+        state.decay[place] = recipe.weight_decay if recipe.weight_decay_mode == "coupled" else 0.0
+        state.momentum[place] = recipe.momentum
+        state.smoothing[place] = recipe.label_smoothing
+
+    def _restore(self, checkpoint: Checkpoint) -> None:
+        state, best = self._state, checkpoint.part("best")
+        state.write(self.place, state.best, np.asarray(best["vector"], dtype=np.float32))
+        state.write(self.place, state.best_buffers, np.asarray(best["buffers"], dtype=np.float32))
+        recorded = {name: np.asarray(array, dtype=np.float32) for name, array in checkpoint.part("recorded").items()}
+        self._recorded = recorded or None
+        if self._recorded is not None and self.plan.record_optimizer:
+            self._recorded_optimizer = checkpoint.part("recorded_optimizer")
