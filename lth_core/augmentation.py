@@ -6,7 +6,6 @@ needs no state, and dense network, tickets and controls see the same images.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +14,6 @@ import torch
 from torch import Tensor
 
 from lth_core import random
-from lth_core.normalisation import normalise
 
 
 @dataclass(frozen=True)
@@ -65,13 +63,6 @@ class Augmentation:
             return out
         inside = _within(rows, height)[:, :, None] & _within(columns, width)[:, None, :]
         return torch.where(inside[:, None], out, images.new_tensor(self.fill)[:, None, None])
-
-
-def fill_values(normalisation: Mapping[str, list[float]]) -> tuple[float, ...]:
-    """Return what the byte 0 becomes in each channel, exact in float32: that is what images are padded with."""
-    mean = normalisation["mean"]
-    zeros = np.zeros((1, len(mean), 1, 1), dtype=np.uint8)
-    return tuple(normalise(zeros, mean, normalisation["std"]).reshape(-1).tolist())
 
 
 def _within(positions: Tensor, size: int) -> Tensor:

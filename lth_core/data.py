@@ -16,7 +16,8 @@ from lth_core import random
 from lth_core.augmentation import Augmentation
 from lth_core.errors import UserError
 from lth_core.expansion import DatasetInfo, num_validation
-from lth_core.normalisation import channel_statistics, normalise
+from lth_core.names import NormalisationKind
+from lth_core.normalisation import Normalisation
 
 ARRAY_NAMES = ("train_images", "train_labels", "test_images", "test_labels")
 
@@ -27,19 +28,23 @@ class TensorData:
 
     Attributes:
         info: Name, digest and sizes.
-        normalisation: Mean and standard deviation of each channel over the training images, in stored bytes.
+        normalisation: What the stored bytes became.
         train_images: float32 [num_train, C, H, W], validation examples included.
         train_labels: int64 [num_train].
         test_images: float32 [num_test, C, H, W].
         test_labels: int64 [num_test].
+        train_scales: float32 [num_train], the factor of each training image in its normalisation.
+        test_scales: float32 [num_test].
     """
 
     info: DatasetInfo
-    normalisation: dict[str, list[float]]
+    normalisation: Normalisation
     train_images: Tensor
     train_labels: Tensor
     test_images: Tensor
     test_labels: Tensor
+    train_scales: Tensor
+    test_scales: Tensor
 
     @property
     def device(self) -> torch.device:
@@ -47,27 +52,36 @@ class TensorData:
         return self.train_images.device
 
 
-def load(info: DatasetInfo, arrays: Mapping[str, npt.NDArray[Any]], *, device: str = "cpu") -> TensorData:
+def load(
+    info: DatasetInfo,
+    arrays: Mapping[str, npt.NDArray[Any]],
+    *,
+    device: str = "cpu",
+    normalisation: NormalisationKind = "standard",
+) -> TensorData:
     """Check a data set's arrays against its description and normalise them.
 
     Args:
         info: What the data set is said to be.
         arrays: `train_images`, `test_images`: uint8 [N, C, H, W]; `train_labels`, `test_labels`: int64 [N].
         device: Where the tensors will lie.
+        normalisation: What the bytes become.
 
     Raises:
         UserError: If names, types or shapes do not fit.
     """
     _check(info, arrays)
-    mean, std = channel_statistics(arrays["train_images"])
-    images = {part: normalise(arrays[f"{part}_images"], mean, std) for part in ("train", "test")}
+    rule = Normalisation.of(normalisation, arrays["train_images"])
+    images = {part: rule.apply(arrays[f"{part}_images"]) for part in ("train", "test")}
     return TensorData(
         info=info,
-        normalisation={"mean": mean, "std": std},
+        normalisation=rule,
         train_images=torch.from_numpy(images["train"]).to(device),
         train_labels=torch.from_numpy(np.ascontiguousarray(arrays["train_labels"])).to(device, copy=True),
         test_images=torch.from_numpy(images["test"]).to(device),
         test_labels=torch.from_numpy(np.ascontiguousarray(arrays["test_labels"])).to(device, copy=True),
+        train_scales=torch.from_numpy(rule.scales(arrays["train_images"])).to(device),
+        test_scales=torch.from_numpy(rule.scales(arrays["test_images"])).to(device),
     )
 
 

@@ -12,7 +12,7 @@ from lth_core.cells import SpecError
 from lth_core.engines.choice import NUMERICS_OF, EngineKind, engine_of
 from lth_core.keys import dense_key, lineage_key
 from lth_core.model_spec import ModelSpec
-from lth_core.names import FROM_LEVEL_0, MethodName
+from lth_core.names import FROM_LEVEL_0, MethodName, NormalisationKind
 from lth_core.origins import check_transfer
 from lth_core.part import Part
 from lth_core.parts import Prune, Resources, Rewind, Train
@@ -42,6 +42,7 @@ class LineageSpec(Part):
     model: ModelSpec
     dataset_name: str
     dataset_digest: str
+    normalisation: NormalisationKind = "standard"
     in_shape: Shape
     num_classes: int
     train: Train
@@ -81,9 +82,10 @@ class LineageSpec(Part):
         device: dict[str, Any] = {"class": self.device_class}
         if self.device_class == "cpu":
             device["threads"] = self.threads  # on a CPU the number of threads changes the bits
+        normalisation = {} if self.normalisation == "standard" else {"normalisation": self.normalisation}
         identity = {
             "model": self.model.canonical(),
-            "dataset": {"name": self.dataset_name, "digest": self.dataset_digest},
+            "dataset": {"name": self.dataset_name, "digest": self.dataset_digest, **normalisation},
             "train": self.train.canonical(),
             "rewind": self.recorded_point(),
             "replicate": self.replicate,
@@ -255,6 +257,7 @@ def _lineage(
         model=spec.model,
         dataset_name=dataset.name,
         dataset_digest=dataset.digest,
+        normalisation=spec.dataset.normalisation,
         in_shape=dataset.shape,
         num_classes=dataset.num_classes,
         train=setting.train,

@@ -68,6 +68,9 @@ def check_task(task: LevelTask, data: TensorData) -> None:
     wanted = (lineage.dataset_name, lineage.dataset_digest, lineage.in_shape, lineage.num_classes)
     if info != wanted:
         raise UserError(f"the lineage is defined on data {wanted}, got {info}")
+    if data.normalisation.kind != lineage.normalisation:
+        given = data.normalisation.kind
+        raise UserError(f"the lineage is defined on data of normalisation {lineage.normalisation}, got {given}")
     if data.device.type != lineage.device_class:
         raise UserError(f"the lineage is defined for {lineage.device_class}, the data lies on {data.device}")
     num_fit = data.info.num_train - num_validation(data.info.num_train)

@@ -18,6 +18,7 @@ from lth_core.weights import Array, Weights, content_digest, to_safetensors
 if TYPE_CHECKING:
     from lth_core.curves import Curves
     from lth_core.level import LevelResult
+    from lth_core.normalisation import Normalisation
 
 MASK_MEDIA_TYPE = "application/vnd.lth.mask"
 WEIGHTS_MEDIA_TYPE = "application/x-safetensors"
@@ -58,7 +59,7 @@ def level_core(
     rewind_max_abs_err: float,
     final: Weights,
     curves: Curves,
-    normalisation: dict[str, list[float]],
+    normalisation: Normalisation,
     validation_sha256: str,
     optimizer: Mapping[str, Array] | None = None,
 ) -> dict[str, Any]:
@@ -110,7 +111,7 @@ def level_core(
         "dataset": {
             "name": lineage.dataset_name,
             "digest": lineage.dataset_digest,
-            "normalisation": normalisation,
+            "normalisation": normalisation.document(),
         },
         "validation_sha256": validation_sha256,
         "architecture": [{"name": t.name, "shape": list(t.shape), "kind": t.kind} for t in tensors],

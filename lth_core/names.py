@@ -65,3 +65,7 @@ TreatmentName = Literal[
 FROM_LEVEL_0: frozenset[str] = frozenset({"reordered"})
 """Treatments that are also trained at level 0, under the mask of ones."""
 Kind = Literal["conv", "fc", "output"]
+
+NormalisationKind = Literal["standard", "unit_range", "unit_norm"]
+"""`standard`: each channel less its mean, over its standard deviation. `unit_range`: every byte over 255. `unit_norm`:
+every image over its Euclidean norm, as the released code of Frankle & Carbin 2019 does it for MNIST."""

@@ -10,14 +10,18 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from lth_core.names import CountRule, Criterion, Kind
+from lth_core.names import CountRule, Criterion, Kind, NormalisationKind
 from lth_core.part import MAX_INT, FractionOrZero, Gridded, LayerName, Name, OpenFraction, Part
 
 
 class DatasetSpec(Part):
-    """Which registered data set."""
+    """Which registered data set, and what its bytes become before a network sees them.
+
+    `normalisation`: see `lth_core.names.NormalisationKind`.
+    """
 
     name: Name
+    normalisation: NormalisationKind = "standard"
 
 
 class Train(Gridded):

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from lth_core.catalog import unsupported
-from lth_core.data import ARRAY_NAMES, load
+from lth_core.data import ARRAY_NAMES, TensorData, load
 from lth_core.errors import UserError
 from lth_core.expansion import DatasetInfo, PlannedLineage
 from lth_core.folder import Folder
@@ -125,7 +125,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if (args.init is None) == (submission.spec.method == "transfer"):
             raise UserError("--init names the ticket that method transfer takes over, and belongs to it alone")
         origin = None if args.init is None else read_origin(args.init)
-        search = LocalSearch(submission, info, load(info, arrays, device=_device(submission)), args.out, origin)
+        search = LocalSearch(submission, info, _load(submission, info, arrays), args.out, origin)
     except (ValueError, OSError) as error:
         sys.stderr.write(f"{error}\n")
         return 2
@@ -136,6 +136,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"{lineage.spec.treatment}, replicate {lineage.spec.replicate}, level {level}: {reason}\n")
     sys.stdout.write(json.dumps({"claim": search.results()["claim"]}) + "\n")
     return 1 if search.diverged else 0
+
+
+def _load(submission: Submission, info: DatasetInfo, arrays: Mapping[str, Array]) -> TensorData:
+    return load(info, arrays, device=_device(submission), normalisation=submission.spec.dataset.normalisation)
 
 
 def _device(submission: Submission) -> str:

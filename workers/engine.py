@@ -18,6 +18,8 @@ from workers.engines.orders import Failure, Order, Reply, Trained
 
 if TYPE_CHECKING:
     from lth_core.data import TensorData
+    from lth_core.expansion import LineageSpec
+    from lth_core.names import NormalisationKind
 
 NUM_CACHED_DATASETS = 2
 
@@ -47,7 +49,7 @@ class EngineProcess:
         self._engine = SingleEngine("cuda" if device == "cuda" else "cpu", threads)
         self._checkpoints = Checkpoints(self._objects, self._bridge, environment_of(device, threads))
         self._runner = EngineRunner(self._engine, self._checkpoints.write, settings.checkpoint_every_s)
-        self._data: OrderedDict[str, TensorData] = OrderedDict()
+        self._data: OrderedDict[tuple[str, NormalisationKind], TensorData] = OrderedDict()
         self._loading = threading.Lock()
         self._beats = 0
 
@@ -86,7 +88,7 @@ class EngineProcess:
         from workers.engines.level_io import fetch_task, store_result
 
         task = self._bridge.call(fetch_task(self._objects, order))
-        data = self._dataset(task.lineage.dataset_name, task.lineage.dataset_digest)
+        data = self._dataset(task.lineage)
         self._beats += 1
         with self._checkpoints.of(slot, order) as checkpoint:
             result = self._runner.train(slot, task, data, checkpoint)
@@ -99,22 +101,24 @@ class EngineProcess:
             result.core, stored, fingerprint, result.engine, node, started_at, busy_s, resumed_at=result.resumed_at
         )
 
-    def _dataset(self, name: str, digest: str) -> TensorData:
-        """Return a data set on the device, the last few kept."""
+    def _dataset(self, lineage: LineageSpec) -> TensorData:
+        """Return a lineage's data set on the device, the last few kept."""
         from lth_core.data import load
         from lth_core.expansion import DatasetInfo
 
         with self._loading:
-            if digest in self._data:
-                self._data.move_to_end(digest)
-                return self._data[digest]
+            name, digest = lineage.dataset_name, lineage.dataset_digest
+            held = digest, lineage.normalisation
+            if held in self._data:
+                self._data.move_to_end(held)
+                return self._data[held]
             manifest = self._bridge.call(self._manifest(name, digest))
             info = DatasetInfo.model_validate({field: manifest[field] for field in DatasetInfo.model_fields})
             arrays = self._bridge.call(self._datasets.dataset_arrays(name, digest))
-            self._data[digest] = load(info, arrays, device=self._device)
+            self._data[held] = load(info, arrays, device=self._device, normalisation=lineage.normalisation)
             while len(self._data) > NUM_CACHED_DATASETS:
                 self._data.popitem(last=False)
-            return self._data[digest]
+            return self._data[held]
 
     async def _manifest(self, name: str, digest: str) -> dict[str, Any]:
         from service.store.datasets import stored_manifests

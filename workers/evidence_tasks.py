@@ -83,7 +83,7 @@ def tensor_data(evidence: Evidence) -> TensorData:
     if content_digest(arrays) != info.digest:
         raise Failed(f"data set {info.name} does not have its digest {info.digest[:12]}")
     pin(lineage.threads)
-    return load(info, arrays, device=lineage.device_class)
+    return load(info, arrays, device=lineage.device_class, normalisation=lineage.normalisation)
 
 
 def same_environment(evidence: Evidence, manifest: Manifest) -> bool:

@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 from lth_core.expansion import DatasetInfo
-from lth_core.normalisation import channel_statistics
+from lth_core.normalisation import Normalisation
 from lth_core.weights import to_safetensors
 from service.store.record import Record
 from workers.decoded import Decoded
@@ -32,5 +32,5 @@ async def register(record: Record, decoded: Decoded) -> dict[str, Any]:
 
 
 def _encode(decoded: Decoded) -> tuple[DatasetInfo, bytes, dict[str, Any]]:
-    mean, std = channel_statistics(decoded.train_images)
-    return decoded.info(), to_safetensors(decoded.arrays()), {"mean": mean, "std": std}
+    normalisation = Normalisation.of("standard", decoded.train_images).document()
+    return decoded.info(), to_safetensors(decoded.arrays()), normalisation

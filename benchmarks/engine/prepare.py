@@ -134,7 +134,12 @@ def make_work(
         layers=[(tensor.name, tensor.shape, tensor.kind) for tensor in tensors],
         levels=tuple(levels),
         num_replicates=num_replicates,
-        data={**source, "digest": info.digest, "normalisation": data.normalisation, "mask_steps": mask_steps},
+        data={
+            **source,
+            "digest": info.digest,
+            "normalisation": data.normalisation.document(),
+            "mask_steps": mask_steps,
+        },
         device=device,
     )
     if info.shape[0] == 1:

@@ -10,6 +10,7 @@ import numpy as np
 from lth_core.data import TensorData, load
 from lth_core.expansion import DatasetInfo, LineageSpec
 from lth_core.model_spec import ModelSpec
+from lth_core.names import NormalisationKind
 from lth_core.parts import Prune, Rewind, Train
 from lth_core.weights import Array, content_digest
 
@@ -47,9 +48,9 @@ def tiny_info(shape: tuple[int, ...] = SHAPE) -> DatasetInfo:
 
 
 @cache
-def tiny_data(shape: tuple[int, ...] = SHAPE) -> TensorData:
+def tiny_data(shape: tuple[int, ...] = SHAPE, normalisation: NormalisationKind = "standard") -> TensorData:
     """The tiny data set in memory."""
-    return load(tiny_info(shape), tiny_arrays(shape=shape))
+    return load(tiny_info(shape), tiny_arrays(shape=shape), normalisation=normalisation)
 
 
 def tiny_lineage(

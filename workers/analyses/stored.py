@@ -123,7 +123,8 @@ class Stored:
             arrays = await self._record.dataset_arrays(info.name, info.digest)
         except UnknownDataset:
             raise NotStored(f"data set {info.name} {info.digest[:12]} is no longer in the store") from None
-        return await asyncio.to_thread(load, info, arrays)
+        normalisation = self.searched.plan.accepted.submission.spec.dataset.normalisation
+        return await asyncio.to_thread(load, info, arrays, normalisation=normalisation)
 
     def reordered(self, lineage: PlannedLineage) -> list[PlannedLineage]:
         """Return the trainings of a ticket under other data orders."""

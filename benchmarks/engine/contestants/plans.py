@@ -11,8 +11,10 @@ from benchmarks.engine.work import Work
 from lth_core.data import TensorData
 from lth_core.expansion import DatasetInfo, LineageSpec
 from lth_core.model_spec import ModelSpec
+from lth_core.normalisation import Normalisation
 from lth_core.parts import Prune, Rewind, Train
 
+PARTS = "train", "test"
 STEPS_OF_A_LEVEL = 1_000_000
 """Longer than any window, so that windows are cut out of a training and never reach its end."""
 
@@ -29,7 +31,10 @@ def data_of(work: Work) -> TensorData:
         num_train=len(arrays["train_labels"]),
         num_test=len(arrays["test_labels"]),
     )
-    return TensorData(info=info, normalisation=work.terms.data["normalisation"], **tensors)
+    statistics = work.terms.data["normalisation"]
+    normalisation = Normalisation("standard", tuple(statistics["mean"]), tuple(statistics["std"]))
+    ones = {f"{part}_scales": torch.ones_like(tensors[f"{part}_labels"], dtype=torch.float32) for part in PARTS}
+    return TensorData(info=info, normalisation=normalisation, **tensors, **ones)
 
 
 def lineage_of(work: Work, *, replicate: int = 0, **train: Any) -> LineageSpec:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from lth_core import random
-from lth_core.augmentation import Augmentation, fill_values
+from lth_core.augmentation import Augmentation
 from lth_core.data import Split, TensorData, batches, split
 from lth_core.engines.base import Plan, Trained
 from lth_core.engines.checkpoint import Checkpoint
@@ -181,7 +181,7 @@ def _augmentation(plan: Plan, data: TensorData) -> Augmentation | None:
     if not recipe.flip and not recipe.crop_padding:
         return None
     key = random.seed_key(plan.lineage.replicate, plan.streams.augment)
-    return Augmentation(recipe.flip, recipe.crop_padding, key, fill_values(data.normalisation))
+    return Augmentation(recipe.flip, recipe.crop_padding, key, data.normalisation.fill)
 
 
 def _check(plan: Plan) -> None:

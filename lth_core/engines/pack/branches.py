@@ -118,7 +118,7 @@ class BranchSteps:
     def _judge(self, source: Source, clock: Clock, slot: int) -> None:
         slots, network = slice(slot, slot + 1), self._nets[slot].network
         index, labels, valid = source.batch(clock, slots)
-        images = plain.take(source.images, self._data.table, self._data.pixels, index)
+        images = plain.take(source.images, source.scales, self._data.table, self._data.pixels, index)
         network.eval()
         logits = network(images.view(-1, *self._in_shape))[None]
         network.train()
@@ -128,12 +128,13 @@ class BranchSteps:
     def _augmented(self, stretch: Stretch, index: Tensor) -> Tensor:
         plan = self._plans[stretch.slot]
         assert plan is not None
-        images = plain.take(self._data.train_images, self._data.table, self._data.pixels, index)
+        data = self._data
+        images = plain.take(data.train_images, data.train_scales, data.table, data.pixels, index)
         recipe = plan.lineage.train
         if not recipe.flip and not recipe.crop_padding:
             return images.view(*index.shape, *self._in_shape)
         key = random.seed_key(plan.lineage.replicate, plan.streams.augment)
-        fill = tuple(self._data.table[:, 0].tolist())
+        fill = tuple(data.table[:, 0].tolist())
         augmentation = Augmentation(recipe.flip, recipe.crop_padding, key, fill)
         examples, drawn = index.cpu().long().numpy(), []
         for i in range(stretch.num_steps):

@@ -13,6 +13,7 @@ from lth_core.engines.pack.pack import Pack
 from lth_core.engines.pack.resident import ResidentData
 from lth_core.engines.pack.shape import PackShape, Variant
 from lth_core.engines.pack.slot import Slot
+from lth_core.names import NormalisationKind
 from lth_core.pulse import Pulse
 
 
@@ -57,7 +58,7 @@ class PackEngine:
         self._dense_variant: Variant = dense_variant
         self._packs: dict[PackShape, Pack] = {}
         self._waiting: dict[PackShape, deque[_Waiting]] = {}
-        self._resident: dict[str, ResidentData] = {}
+        self._resident: dict[tuple[str, NormalisationKind], ResidentData] = {}
         self._done: dict[str, Trained | Exception] = {}
 
     def admit(
@@ -85,6 +86,9 @@ class PackEngine:
             raise ValueError(f"name must be new, got {name!r}")
         if data.info.digest != plan.lineage.dataset_digest:
             raise ValueError(f"data must be {plan.lineage.dataset_digest}, got {data.info.digest}")
+        if data.normalisation.kind != plan.lineage.normalisation:
+            wanted = plan.lineage.normalisation
+            raise ValueError(f"normalisation of the data must be {wanted}, got {data.normalisation.kind}")
         shape = PackShape.of(plan, dense_variant=self._dense_variant)
         beginning(plan)
         waiting = _Waiting(name, plan, data, pulse or Pulse(), checkpoint)
@@ -148,7 +152,8 @@ class PackEngine:
         return self._packs[shape].has_room
 
     def _build(self, shape: PackShape, data: TensorData) -> Pack:
-        if shape.dataset not in self._resident:
-            self._resident[shape.dataset] = ResidentData.of(data)
+        held = shape.dataset, shape.normalisation
+        if held not in self._resident:
+            self._resident[held] = ResidentData.of(data)
         num_slots = self._num_branches if shape.variant == "branches" else self._num_slots
-        return Pack(shape, data, self._resident[shape.dataset], num_slots=num_slots, segment_steps=self._segment_steps)
+        return Pack(shape, data, self._resident[held], num_slots=num_slots, segment_steps=self._segment_steps)

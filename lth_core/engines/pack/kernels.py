@@ -15,13 +15,16 @@ import triton.language as tl
 
 
 @triton.jit
-def _rows_of_x(x, index, table, rows, columns, valid, INPUTS: tl.constexpr, BYTES: tl.constexpr, PIXELS: tl.constexpr):
+def _rows_of_x(
+    x, index, scales, table, rows, columns, valid, INPUTS: tl.constexpr, BYTES: tl.constexpr, PIXELS: tl.constexpr
+):
     """Load [rows, columns] of a layer's input: activations of the slot, or examples by their index from bytes."""
     inside = valid[:, None] & (columns < INPUTS)[None, :]
     if BYTES:
         example = tl.load(index + rows, mask=valid, other=0).to(tl.int64)
         raw = tl.load(x + example[:, None] * INPUTS + columns[None, :], mask=inside, other=0).to(tl.int32)
         found = tl.load(table + (columns // PIXELS * 256)[None, :] + raw, mask=inside, other=0.0)
+        found *= tl.load(scales + example, mask=valid, other=0.0)[:, None]
     else:
         found = tl.load(x + rows[:, None] * INPUTS + columns[None, :], mask=inside, other=0.0)
     return found
@@ -31,6 +34,7 @@ def _rows_of_x(x, index, table, rows, columns, valid, INPUTS: tl.constexpr, BYTE
 def forward_kernel(
     x,
     index,
+    scales,
     table,
     weights,
     out,
@@ -67,7 +71,7 @@ def forward_kernel(
     total = tl.zeros((BLOCK_R, BLOCK_H), dtype=tl.float32)
     for start in range(0, INPUTS, BLOCK_F):
         columns = start + tl.arange(0, BLOCK_F)
-        seen = _rows_of_x(x, first, table, rows, columns, valid, INPUTS, BYTES, PIXELS)
+        seen = _rows_of_x(x, first, scales, table, rows, columns, valid, INPUTS, BYTES, PIXELS)
         inside = (columns < INPUTS)[:, None] & (units < OUTPUTS)[None, :]
         w = tl.load(weights + WEIGHT + units[None, :] * INPUTS + columns[:, None], mask=inside, other=0.0)
         total = tl.dot(seen, w, total, input_precision="ieee")
@@ -220,6 +224,7 @@ def update_kernel(
     delta,
     x,
     index,
+    scales,
     table,
     weights,
     first,
@@ -271,12 +276,12 @@ def update_kernel(
         valid = rows < ROWS
         of_delta = (units < OUTPUTS)[:, None] & valid[None, :]
         d = tl.load(delta + rows[None, :] * OUTPUTS + units[:, None], mask=of_delta, other=0.0)
-        seen = _rows_of_x(x, chosen, table, rows, columns, valid, INPUTS, BYTES, PIXELS)
+        seen = _rows_of_x(x, chosen, scales, table, rows, columns, valid, INPUTS, BYTES, PIXELS)
         total = tl.dot(d, seen, total, input_precision="ieee")
         of_bias += d
     row = slot * row_stride
-    scales = rates + (step * num_slots + slot) * 3
-    rate, root, left = tl.load(scales), tl.load(scales + 1), tl.load(scales + 2)
+    of_step = rates + (step * num_slots + slot) * 3
+    rate, root, left = tl.load(of_step), tl.load(of_step + 1), tl.load(of_step + 2)
     decay, momentum = tl.load(decays + slot), tl.load(momenta + slot)
     at = row + WEIGHT + units[:, None] * INPUTS + columns[None, :]
     inside = (units < OUTPUTS)[:, None] & (columns < INPUTS)[None, :]

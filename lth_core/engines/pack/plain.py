@@ -17,18 +17,20 @@ def select(chosen: Tensor, values: Tensor) -> Tensor:
     return values.masked_fill(~chosen, 0.0)
 
 
-def take(images: Tensor, table: Tensor, pixels: int, index: Tensor) -> Tensor:
+def take(images: Tensor, scales: Tensor, table: Tensor, pixels: int, index: Tensor) -> Tensor:
     """Return examples normalised, float32 [n, R, F].
 
     Args:
         images: uint8 [N, F].
+        scales: Factor of each image, float32 [N].
         table: float32 [channels, 256].
         pixels: Features of one channel.
         index: Which examples, int32 [n, R].
     """
     raw = images.index_select(0, index.reshape(-1)).view(*index.shape, -1).int()
     channel = torch.arange(raw.shape[-1], device=raw.device, dtype=torch.int32).div_(pixels, rounding_mode="floor")
-    return table.reshape(-1).index_select(0, (raw + channel * 256).reshape(-1)).view(raw.shape)
+    values = table.reshape(-1).index_select(0, (raw + channel * 256).reshape(-1)).view(raw.shape)
+    return values * scales.index_select(0, index.reshape(-1)).view(*index.shape, 1)
 
 
 def forward(x: Tensor, weight: Tensor, bias: Tensor, *, relu: bool) -> Tensor:

@@ -8,6 +8,7 @@ from typing import Literal
 from lth_core.engines.base import Plan
 from lth_core.engines.choice import FULLY_CONNECTED
 from lth_core.model_spec import ModelSpec
+from lth_core.names import NormalisationKind
 from lth_core.parts import Train
 from lth_core.tensor_spec import TensorSpec
 
@@ -37,6 +38,7 @@ class PackShape:
         in_shape: Shape of one example, channels first.
         num_classes: Size of the output layer.
         dataset: Digest of the data set.
+        normalisation: What its bytes become.
         batch_size: Examples of one step.
         optimizer: How weights are updated.
         variant: The arithmetic.
@@ -47,6 +49,7 @@ class PackShape:
     in_shape: tuple[int, ...]
     num_classes: int
     dataset: str
+    normalisation: NormalisationKind
     batch_size: int
     optimizer: OptimizerKind
     variant: Variant
@@ -71,6 +74,7 @@ class PackShape:
             in_shape=lineage.in_shape,
             num_classes=lineage.num_classes,
             dataset=lineage.dataset_digest,
+            normalisation=lineage.normalisation,
             batch_size=lineage.train.batch_size,
             optimizer=optimizer_kind(lineage.train),
             variant=dense_variant if is_dense(lineage.model, lineage.train) else "branches",

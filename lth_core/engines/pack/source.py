@@ -21,12 +21,14 @@ class Source:
     Attributes:
         images: uint8 [N, F].
         labels: int32 [N].
+        scales: float32 [N].
         index: Examples of each slot, int32 [G, S, R]; what fills up the last batch is any example.
         num_examples: Examples of each slot, of the S * R that `index` names.
     """
 
     images: Tensor
     labels: Tensor
+    scales: Tensor
     index: Tensor
     num_examples: int
 
@@ -60,7 +62,7 @@ class Source:
 
 def training_source(data: ResidentData, order: Tensor) -> Source:
     """Return the source of a pack's training batches, `order` int32 [G, S, batch_size]."""
-    return Source(data.train_images, data.train_labels, order, order.shape[1] * order.shape[2])
+    return Source(data.train_images, data.train_labels, data.train_scales, order, order.shape[1] * order.shape[2])
 
 
 def validation_source(data: ResidentData, num_slots: int, num_examples: int) -> Source:
@@ -68,7 +70,7 @@ def validation_source(data: ResidentData, num_slots: int, num_examples: int) -> 
     batches = -(-num_examples // EVAL_BATCH_SIZE)
     shape = num_slots, batches, min(EVAL_BATCH_SIZE, num_examples)
     index = torch.zeros(shape, dtype=torch.int32, device=data.train_images.device)
-    return Source(data.train_images, data.train_labels, index, num_examples)
+    return Source(data.train_images, data.train_labels, data.train_scales, index, num_examples)
 
 
 def test_source(data: ResidentData, num_slots: int) -> Source:
@@ -77,4 +79,5 @@ def test_source(data: ResidentData, num_slots: int) -> Source:
     rows = min(EVAL_BATCH_SIZE, num)
     batches = -(-num // rows)
     every = torch.arange(batches * rows, dtype=torch.int32, device=data.test_images.device).clamp_(max=num - 1)
-    return Source(data.test_images, data.test_labels, every.view(1, batches, rows).expand(num_slots, -1, -1), num)
+    index = every.view(1, batches, rows).expand(num_slots, -1, -1)
+    return Source(data.test_images, data.test_labels, data.test_scales, index, num)

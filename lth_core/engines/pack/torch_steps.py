@@ -85,7 +85,7 @@ class TorchSteps:
 
     def _forward(self, source: Source, index: Tensor, slots: slice) -> list[Tensor]:
         """Return what every layer reads, and the logits at the end."""
-        seen = [plain.take(source.images, self._data.table, self._data.pixels, index)]
+        seen = [plain.take(source.images, source.scales, self._data.table, self._data.pixels, index)]
         for layer in self._layers:
             weight, bias = self._views(self._state.weights[slots], layer)
             seen.append(plain.forward(seen[-1], weight, bias, relu=layer is not self._layers[-1]))

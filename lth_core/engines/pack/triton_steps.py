@@ -56,6 +56,7 @@ class Launcher:
         kernels.forward_kernel[grid](
             source.images if from_bytes else x,
             source.index,
+            source.scales,
             self._data.table,
             state.weights,
             out,
@@ -138,6 +139,7 @@ class Launcher:
             delta,
             source.images if from_bytes else x,
             source.index,
+            source.scales,
             self._data.table,
             state.weights,
             first,

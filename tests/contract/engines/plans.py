@@ -53,7 +53,7 @@ def plan_of(lineage: LineageSpec | None = None, *, density: float | None = None,
 def trained_by(engine: EngineUnderTest, plan: Plan, *borders: int) -> Trained:
     """Train a plan to its end, cut into segments at the borders."""
     pin(1)
-    training = engine.start(plan, tiny_data(plan.lineage.in_shape), Pulse())
+    training = engine.start(plan, tiny_data(plan.lineage.in_shape, plan.lineage.normalisation), Pulse())
     for border in (*borders, plan.lineage.train.steps):
         training.advance(border)
     return training.finish()

@@ -14,6 +14,7 @@ from lth_core.engines.checkpoint import Checkpoint
 from lth_core.engines.starting import start_training
 from lth_core.errors import LevelCancelled, NonFiniteError
 from lth_core.expansion import LineageSpec
+from lth_core.names import NormalisationKind
 from lth_core.pulse import Pulse
 from lth_core.training import train
 from tests.contract.engines.engines import ENGINES, EngineUnderTest
@@ -57,6 +58,21 @@ def test_the_first_twenty_steps_are_those_of_the_reference(
         assert abs(here.validation.loss - there.validation.loss) < (1e-3 if noisy else 1e-4)
         assert (here.test is None) == (there.test is None)
     assert own.validation_sha256 == judge.validation_sha256
+
+
+@pytest.mark.parametrize("normalisation", ["unit_range", "unit_norm"])
+def test_pictures_normalised_otherwise_are_what_the_reference_sees(
+    engine: EngineUnderTest, normalisation: NormalisationKind
+) -> None:
+    lineage = lineage_of(engine, optimizer="sgd", lr=0.05).model_copy(update={"normalisation": normalisation})
+    plan = first_steps(plan_of(lineage), 20)
+    own = trained_by(engine, plan)
+    pin(1)
+    judge = train(plan, tiny_data(engine.shape, normalisation), Pulse())
+    plain = trained_by(engine, first_steps(plan_of(lineage_of(engine, optimizer="sgd", lr=0.05)), 20))
+    for name, weights in judge.final.items():
+        assert np.abs(own.final[name] - weights).max() <= 1e-5, name
+    assert max(np.abs(own.final[name] - weights).max() for name, weights in plain.final.items()) > 1e-3
 
 
 @pytest.mark.parametrize("density", [None, *DENSITIES])

@@ -7,9 +7,8 @@ import pytest
 import torch
 
 from lth_core import random
-from lth_core.augmentation import Augmentation, fill_values
+from lth_core.augmentation import Augmentation
 from lth_core.data import batches, epoch_batches, split
-from lth_core.normalisation import normalise
 from tests.support.tiny import tiny_arrays, tiny_data
 
 KEY = random.seed_key(3, "augment")
@@ -77,16 +76,16 @@ def test_epochs_and_replicates_draw_anew():
 
 def test_padding_holds_what_the_byte_0_becomes():
     data = tiny_data((3, 8, 8))
-    zeros = normalise(np.zeros((1, 3, 1, 1), np.uint8), data.normalisation["mean"], data.normalisation["std"])
-    assert fill_values(data.normalisation) == tuple(zeros.reshape(-1).tolist())
+    zeros = data.normalisation.apply(np.zeros((1, 3, 1, 1), np.uint8))
+    assert data.normalisation.fill == tuple(zeros.reshape(-1).tolist())
     assert tiny_arrays(shape=(3, 8, 8))["train_images"].min() == 0
     lowest = data.train_images.amin((0, 2, 3)).tolist()
-    assert fill_values(data.normalisation) == pytest.approx(lowest)
+    assert data.normalisation.fill == pytest.approx(lowest)
 
 
 def test_training_batches_are_augmented_by_epoch_and_example_and_go_on_after_a_resume():
     data, parts = tiny_data((3, 8, 8)), split(120, 0)
-    augmentation = Augmentation(True, 2, KEY, fill_values(data.normalisation))
+    augmentation = Augmentation(True, 2, KEY, data.normalisation.fill)
 
     def from_step(first: int) -> list[torch.Tensor]:
         stream = batches(data, parts, 0, 16, first, augmentation=augmentation)

@@ -8,7 +8,7 @@ import torch
 
 from lth_core.data import batches, epoch_batches, load, split
 from lth_core.errors import UserError
-from lth_core.normalisation import channel_statistics, normalise
+from lth_core.normalisation import Normalisation, channel_statistics
 from tests.support.tiny import tiny_arrays, tiny_data, tiny_info
 
 
@@ -21,21 +21,47 @@ def test_statistics_are_those_of_the_training_bytes():
 
 def test_normalised_training_images_have_mean_0_and_deviation_1_per_channel():
     images = np.random.default_rng(0).integers(0, 256, (200, 3, 5, 4)).astype(np.uint8)
-    out = normalise(images, *channel_statistics(images)).astype(np.float64)
+    out = Normalisation.of("standard", images).apply(images).astype(np.float64)
     assert out.mean((0, 2, 3)) == pytest.approx([0, 0, 0], abs=1e-6)
     assert out.std((0, 2, 3)) == pytest.approx([1, 1, 1], abs=1e-6)
 
 
 def test_a_channel_that_never_changes_becomes_zero():
     images = np.full((4, 1, 2, 2), 9, dtype=np.uint8)
-    assert not normalise(images, *channel_statistics(images)).any()
+    assert not Normalisation.of("standard", images).apply(images).any()
+
+
+def test_a_unit_range_is_the_byte_over_255_rounded_once():
+    images = np.arange(256, dtype=np.uint8).reshape(1, 1, 16, 16).repeat(2, axis=1)
+    found = Normalisation.of("unit_range", images).apply(images)
+    assert np.array_equal(found, (images / 255).astype(np.float32))
+    assert found.dtype == np.float32
+
+
+def test_under_a_unit_norm_every_picture_has_length_1_whatever_its_brightness_and_a_black_one_stays_black():
+    images = np.random.default_rng(0).integers(0, 256, (9, 3, 5, 4)).astype(np.uint8)
+    images[4] //= 3
+    images[7] = 0
+    found = Normalisation.of("unit_norm", images[:2]).apply(images)
+    assert not found[7].any()
+    bright = [i for i in range(9) if i != 7]
+    assert np.sqrt(np.square(found[bright].astype(np.float64)).sum((1, 2, 3))) == pytest.approx([1] * 8, abs=1e-6)
+    exact = images[bright] / np.sqrt(np.square(images[bright].astype(np.float64)).sum((1, 2, 3), keepdims=True))
+    assert np.abs(found[bright] - exact).max() < 1e-7
+
+
+def test_a_document_names_every_normalisation_but_the_default_one():
+    images = np.full((4, 2, 2, 2), 9, dtype=np.uint8)
+    assert Normalisation.of("standard", images).document() == {"mean": [9.0, 9.0], "std": [0.0, 0.0]}
+    said = Normalisation.of("unit_range", images).document()
+    assert said == {"kind": "unit_range", "mean": [0.0, 0.0], "std": [255.0, 255.0]}
 
 
 def test_loading_normalises_the_test_images_by_the_training_images():
     arrays, data = tiny_arrays(), tiny_data()
-    mean, std = channel_statistics(arrays["train_images"])
-    assert data.normalisation == {"mean": mean, "std": std}
-    assert np.array_equal(data.test_images.numpy(), normalise(arrays["test_images"], mean, std))
+    rule = Normalisation.of("standard", arrays["train_images"])
+    assert data.normalisation == rule
+    assert np.array_equal(data.test_images.numpy(), rule.apply(arrays["test_images"]))
     assert data.train_labels.dtype == torch.int64
 
 

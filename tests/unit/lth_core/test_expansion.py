@@ -59,8 +59,11 @@ def test_the_key_names_what_was_computed_and_nothing_else() -> None:
     assert plan(replicates=1, prune={"levels": 9})[0].key == base
     assert plan(replicates=1, keep="all", rule={"margin": 0.1}, treatments=[])[0].key == base
     assert plan(replicates=1, scheduler={"name": "asha"})[0].key == base
+    assert plan(replicates=1, dataset={"name": "mnist", "normalisation": "standard"})[0].key == base
     different = [
         plan("other", replicates=1),
+        plan(replicates=1, dataset={"name": "mnist", "normalisation": "unit_norm"}),
+        plan(replicates=1, dataset={"name": "mnist", "normalisation": "unit_range"}),
         plan(threads=2, replicates=1),
         plan(replicates=[7]),
         plan(replicates=1, train={"lr": 0.1}),

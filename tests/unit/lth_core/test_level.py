@@ -245,6 +245,8 @@ def test_a_task_that_does_not_fit_is_the_users_error():
         trained(tiny_lineage(train={"batch_size": 109}))
     with pytest.raises(UserError, match="defined on data"):
         trained(lineage.model_copy(update={"dataset_digest": "0" * 64}))
+    with pytest.raises(UserError, match="data of normalisation unit_norm, got standard"):
+        trained(lineage.model_copy(update={"normalisation": "unit_norm"}))
     with pytest.raises(UserError, match=r"level 1 of winning_ticket starts from \['dense_final', 'rewind'\], got \[\]"):
         trained(lineage, 1)
     with pytest.raises(UserError, match=r"level 2 of winning_ticket starts from \['mask', 'rewind'\]"):

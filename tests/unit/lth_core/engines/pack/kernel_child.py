@@ -41,7 +41,7 @@ def made(sizes: tuple[int, ...], batch: int, kind: OptimizerKind) -> tuple[PackS
     draw = torch.Generator().manual_seed(3)
     model = ModelSpec(name="mlp", sizes=sizes)
     tensors = architecture(model, (1, 1, sizes[0]), sizes[-1])
-    shape = PackShape(model, tensors, (1, 1, sizes[0]), sizes[-1], "made", batch, kind, "own")
+    shape = PackShape(model, tensors, (1, 1, sizes[0]), sizes[-1], "made", "standard", batch, kind, "own")
     state = PackState(4, num_elements(tensors), 0, NUM_MOMENTS[kind], 3, batch, CPU)
     num = state.num_parameters
     state.keep[:, :num] = torch.rand(4, num, generator=draw) < 0.5
@@ -57,7 +57,9 @@ def made(sizes: tuple[int, ...], batch: int, kind: OptimizerKind) -> tuple[PackS
     labels = [torch.randint(0, sizes[-1], (n,), generator=draw).to(torch.int32) for n in (50, 37)]
     table = torch.linspace(-1, 1, 256)[None].contiguous()
     state.order.copy_(torch.randint(0, 50, state.order.shape, generator=draw).to(torch.int32))
-    return shape, state, ResidentData(images[0], labels[0], images[1], labels[1], table, sizes[0])
+    scales = [torch.rand(n, generator=draw) + 0.5 for n in (50, 37)]
+    parts = (images[0], labels[0], scales[0], images[1], labels[1], scales[1])
+    return shape, state, ResidentData(*parts, table, sizes[0])
 
 
 def after(steps_of: Any, sizes: tuple[int, ...], batch: int, kind: OptimizerKind) -> dict[str, torch.Tensor]:

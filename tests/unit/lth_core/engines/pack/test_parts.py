@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import numpy as np
 import pytest
 import torch
@@ -17,6 +19,7 @@ from lth_core.engines.pack.rates import Rates
 from lth_core.engines.pack.resident import ResidentData
 from lth_core.engines.pack.shape import PackShape, optimizer_kind
 from lth_core.engines.pack.state import Clock
+from lth_core.names import NormalisationKind
 from lth_core.optimizers import build_optimizer, moments
 from lth_core.parts import Train
 from lth_core.schedules import learning_rate
@@ -26,12 +29,13 @@ from tests.unit.lth_core.engines.pack.plans import IMAGES, plan_of
 CPU = torch.device("cpu")
 
 
+@pytest.mark.parametrize("normalisation", get_args(NormalisationKind))
 @pytest.mark.parametrize("shape", [(1, 4, 4), IMAGES])
-def test_bytes_through_the_table_are_the_very_floats_of_the_reference(shape):
-    data = tiny_data(shape)
+def test_bytes_through_the_table_are_the_very_floats_of_the_reference(shape, normalisation):
+    data = tiny_data(shape, normalisation)
     resident = ResidentData.of(data)
     index = torch.tensor([[5, 0, 119]], dtype=torch.int32)
-    found = plain.take(resident.train_images, resident.table, resident.pixels, index)
+    found = plain.take(resident.train_images, resident.train_scales, resident.table, resident.pixels, index)
     assert torch.equal(found.view(3, *shape).view(torch.int32), data.train_images[[5, 0, 119]].view(torch.int32))
     assert torch.equal(resident.test_labels.long(), data.test_labels)
 
