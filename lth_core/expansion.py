@@ -12,7 +12,7 @@ from lth_core.cells import SpecError
 from lth_core.engines.choice import NUMERICS_OF, EngineKind, engine_of
 from lth_core.keys import dense_key, lineage_key
 from lth_core.model_spec import ModelSpec
-from lth_core.names import FROM_LEVEL_0, MethodName, NormalisationKind
+from lth_core.names import FROM_LEVEL_0, EngineWish, MethodName, NormalisationKind
 from lth_core.origins import check_transfer
 from lth_core.part import Part
 from lth_core.parts import Prune, Resources, Rewind, Train
@@ -55,7 +55,7 @@ class LineageSpec(Part):
     replicate: int
     device_class: DeviceClass = "cpu"
     threads: int = 1
-    engine: Literal["auto", "reference"] = "auto"
+    engine: EngineWish = "auto"
     keep: Literal["masks", "tickets", "all"] = "tickets"
 
     def tensors(self) -> tuple[TensorSpec, ...]:

@@ -1,9 +1,10 @@
-"""A whole search in one process: its lineages in order, one level after the other, each committed to a folder."""
+"""A whole search in one process: one level after the other, or many in lockstep, each committed to a folder."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,8 @@ from lth_core.fingerprint import fingerprint
 from lth_core.folder import Folder
 from lth_core.inputs import inputs_of, parent_of
 from lth_core.keys import new_search_id
-from lth_core.level import train_level
+from lth_core.level import LevelResult
+from lth_core.level_slots import Ended, LevelSlots
 from lth_core.level_task import LevelTask, task_of
 from lth_core.manifest import blobs_to_keep, build_manifest, complete_core
 from lth_core.masks import unpack_mask
@@ -31,6 +33,27 @@ from lth_core.weights import from_safetensors, weights_from_safetensors
 TENANT = "local"
 CODE = "lth_core.run"
 Manifest = dict[str, Any]
+LevelPlace = tuple[str, int]
+"""Key and number of a level."""
+
+
+@dataclass
+class _Walk:
+    """How far a lineage is: the next level to be yielded."""
+
+    lineage: PlannedLineage
+    level: int
+    has_ended: bool = False
+
+
+@dataclass(frozen=True)
+class _Begun:
+    """A level in training."""
+
+    lineage: PlannedLineage
+    level: int
+    place: LevelPlace
+    started_at: str
 
 
 class LocalSearch:
@@ -44,6 +67,7 @@ class LocalSearch:
         data: The same, in memory.
         out: Folder of the record.
         origin: The ticket that method transfer takes over, and what it is.
+        num_slots: Levels trained at once.
 
     Raises:
         SpecError: If the specification does not fit the data set or the ticket.
@@ -56,6 +80,8 @@ class LocalSearch:
         data: TensorData,
         out: Path,
         origin: tuple[Origin, Ticket] | None = None,
+        *,
+        num_slots: int = 1,
     ) -> None:
         spec = submission.spec
         device_class: DeviceClass = "cuda" if data.device.type == "cuda" else "cpu"
@@ -73,29 +99,36 @@ class LocalSearch:
         self._spec = spec
         self._data = data
         self._folder = Folder(out, TENANT)
-        self._manifests: dict[tuple[str, int], Manifest] = {}
+        self._slots = LevelSlots(num_slots)
+        self._training: dict[str, _Begun] = {}
+        self._failed: dict[LevelPlace, NonFiniteError] = {}
+        self._manifests: dict[LevelPlace, Manifest] = {}
         self.diverged: list[tuple[PlannedLineage, int, NonFiniteError]] = []
         self.id = new_search_id(datetime.fromtimestamp(0, UTC), bytes.fromhex(spec.key)[:10])
         pin(submission.resources.threads)
 
     def run(self) -> Iterator[tuple[PlannedLineage, Manifest]]:
-        """Compute what is missing, tickets before the controls that need their masks.
+        """Compute what is missing, as many levels at once as there are slots.
 
-        A lineage whose training diverges ends there, is noted in `diverged`, and the others go on.
+        One slot works off lineage after lineage; several take up all chains before the controls that wait for them. A
+        lineage whose training diverges ends there, is noted in `diverged`, and the others go on.
 
         Yields:
             Every level with its manifest, also those that were committed before.
         """
-        for lineage in self.planned:
-            for level in range(lineage.first_level, lineage.first_level + lineage.num_levels):
-                try:
-                    manifest = self._level(lineage, level)
-                except NonFiniteError as error:
-                    self.diverged.append((lineage, level, error))
-                    break
-                if manifest is None:
-                    break
-                yield lineage, manifest
+        order = list(self.planned)
+        if self._slots.capacity > 1:
+            order.sort(key=lambda lineage: lineage.source_key is not None)
+        walks = [_Walk(lineage, lineage.first_level) for lineage in order]
+        while True:
+            for walk in walks:
+                yield from self._go_on(walk)
+            walks = [walk for walk in walks if not walk.has_ended]
+            if not self._training:
+                return
+            self._slots.run()
+            for ended in self._slots.collect():
+                self._note(self._training.pop(ended.slot), ended)
 
     def results(self) -> dict[str, Any]:
         """Return figures and verdicts of what was computed, and write them to the folder by their digest."""
@@ -107,25 +140,51 @@ class LocalSearch:
         self._folder.put(f"searches/{TENANT}/{self.id}/results/{sha256_hex(data)}.json", data)
         return results
 
-    def _level(self, lineage: PlannedLineage, level: int) -> Manifest | None:
-        """Return a level's manifest, computing and committing it if needed; None where the lineage has ended."""
-        key = lineage.key_of_level(level)
-        places = [(place.key, place.level) for place in inputs_of(lineage, level).values()]
-        parent = parent_of(lineage, level)
-        if any(place not in self._manifests for place in [*places, *([parent] if parent else [])]):
-            return None
-        if parent is not None and level > lineage.first_level and self._manifests[parent]["core"]["collapsed"]:
-            return None
-        manifest = self._folder.manifest(key, level)
-        if manifest is None:
-            manifest = self._compute(lineage, level)
-        self._manifests[key, level] = manifest
-        return manifest
+    def _go_on(self, walk: _Walk) -> Iterator[tuple[PlannedLineage, Manifest]]:
+        """Yield the levels of a lineage that are there, and begin the next one if it can be begun."""
+        lineage = walk.lineage
+        while walk.level < lineage.first_level + lineage.num_levels:
+            place, parent = (lineage.key_of_level(walk.level), walk.level), parent_of(lineage, walk.level)
+            if place in self._failed:
+                self.diverged.append((lineage, walk.level, self._failed[place]))
+                break
+            needed = [(of.key, of.level) for of in inputs_of(lineage, walk.level).values()]
+            if any(other not in self._manifests for other in [*needed, *([parent] if parent else [])]):
+                return
+            if parent and walk.level > lineage.first_level and self._manifests[parent]["core"]["collapsed"]:
+                break
+            manifest = self._manifests.get(place) or self._folder.manifest(*place)
+            if manifest is None:
+                self._begin(lineage, walk.level, place)
+                return
+            self._manifests[place] = manifest
+            walk.level += 1
+            yield lineage, manifest
+        walk.has_ended = True
 
-    def _compute(self, lineage: PlannedLineage, level: int) -> Manifest:
-        started_at = _now()
-        spec = lineage.spec
-        result = train_level(self._task(lineage, level), self._data)
+    def _begin(self, lineage: PlannedLineage, level: int, place: LevelPlace) -> None:
+        """Train a level if a slot is free, and if it is not in training already for another lineage."""
+        name = f"{place[0]}/{level}"
+        if name not in self._training and len(self._training) < self._slots.capacity:
+            self._training[name] = _Begun(lineage, level, place, _now())
+            self._slots.admit(name, self._task(lineage, level), self._data)
+
+    def _note(self, begun: _Begun, ended: Ended) -> None:
+        """Commit a level that has ended.
+
+        Raises:
+            Exception: What ended its training, but for divergence.
+        """
+        if isinstance(ended.error, NonFiniteError):
+            self._failed[begun.place] = ended.error
+            return
+        if ended.result is None:
+            assert ended.error is not None
+            raise ended.error
+        self._manifests[begun.place] = self._commit(begun, ended.result)
+
+    def _commit(self, begun: _Begun, result: LevelResult) -> Manifest:
+        lineage, level = begun.lineage, begun.level
         parent = parent_of(lineage, level)
         takes_mask = lineage.source_key is not None and level > 0
         core = complete_core(
@@ -134,15 +193,15 @@ class LocalSearch:
             parent=None if parent is None else self._manifests[parent]["core_sha256"],
             mask_from=self._manifests[str(lineage.source_key), level]["core_sha256"] if takes_mask else None,
         )
-        stored = {name: self._folder.put_blob(blob) for name, blob in blobs_to_keep(result, spec).items()}
+        stored = {name: self._folder.put_blob(blob) for name, blob in blobs_to_keep(result, lineage.spec).items()}
         manifest = build_manifest(
             core,
             stored,
-            start=start_document(spec, level),
+            start=start_document(lineage.spec, level),
             epoch=0,
             attempt=1,
             search=self.id,
-            started_at=started_at,
+            started_at=begun.started_at,
             committed_at=_now(),
             fingerprint=fingerprint(self._data.device, os.environ, engine=result.engine),
             engine=result.engine,

@@ -69,3 +69,5 @@ Kind = Literal["conv", "fc", "output"]
 NormalisationKind = Literal["standard", "unit_range", "unit_norm"]
 """`standard`: each channel less its mean, over its standard deviation. `unit_range`: every byte over 255. `unit_norm`:
 every image over its Euclidean norm, as the released code of Frankle & Carbin 2019 does it for MNIST."""
+EngineWish = Literal["auto", "reference", "pack"]
+"""Who trains: the fastest engine for network and device, plain autograd, or lockstep packs."""

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from lth_core.names import CountRule, Criterion, Kind, NormalisationKind
+from lth_core.names import CountRule, Criterion, EngineWish, Kind, NormalisationKind
 from lth_core.part import MAX_INT, FractionOrZero, Gridded, LayerName, Name, OpenFraction, Part
 
 
@@ -158,9 +158,9 @@ class Resources(Part):
     """What one lineage trains on; `threads` changes bits on a CPU and is part of its identity.
 
     `engine` says who trains: by default the fastest engine that the network and the device have, else the reference,
-    plain autograd, by which all others are judged.
+    plain autograd, by which all others are judged. `pack` trains in lockstep on a CPU too, as GPUs do by default.
     """
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: Annotated[int, Field(ge=1, le=16)] = 1
-    engine: Literal["auto", "reference"] = "auto"
+    engine: EngineWish = "auto"

@@ -17,6 +17,7 @@ import torch
 
 from lth_core.catalog import unsupported
 from lth_core.data import ARRAY_NAMES, TensorData, load
+from lth_core.engines.choice import SLOTS_OF
 from lth_core.errors import UserError
 from lth_core.expansion import DatasetInfo, PlannedLineage
 from lth_core.folder import Folder
@@ -113,6 +114,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("spec", type=Path, help="body of a POST, or the specification alone")
     parser.add_argument("--out", type=Path, required=True, help="folder of the record")
     parser.add_argument("--data", type=Path, help="npz with train_images, train_labels, test_images, test_labels")
+    default = " and ".join(f"{num} on {device}" for device, num in SLOTS_OF.items())
+    parser.add_argument("--slots", type=int, help=f"levels trained at once; default: {default}")
     parser.add_argument("--init", type=Path, help="manifest of the level whose ticket is transferred")
     args = parser.parse_args(argv)
     try:
@@ -125,7 +128,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         if (args.init is None) == (submission.spec.method == "transfer"):
             raise UserError("--init names the ticket that method transfer takes over, and belongs to it alone")
         origin = None if args.init is None else read_origin(args.init)
-        search = LocalSearch(submission, info, _load(submission, info, arrays), args.out, origin)
+        data = _load(submission, info, arrays)
+        num_slots = SLOTS_OF[data.device.type] if args.slots is None else args.slots
+        search = LocalSearch(submission, info, data, args.out, origin, num_slots=num_slots)
     except (ValueError, OSError) as error:
         sys.stderr.write(f"{error}\n")
         return 2

@@ -8,6 +8,8 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from lth_core.engines.choice import SLOTS_OF
+
 Count = Annotated[int, Field(ge=0)]
 Duration = Annotated[float, Field(gt=0)]
 
@@ -48,6 +50,8 @@ class Settings(BaseSettings):
     """GPUs given to the local Ray."""
     auto_device: Literal["cpu", "cuda"] | None = None
     """What `resources.device: auto` means at acceptance; default: cuda where `num_gpus` > 0."""
+    engine_slots: Annotated[int, Field(ge=1, le=512)] | None = None
+    """Levels that one engine trains at once; default: 128 on a GPU, 1 on a CPU."""
     engine_idle_s: Duration = 60.0
     """After how long an unused engine goes."""
     engine_stuck_s: Duration = 60.0
@@ -94,6 +98,10 @@ class Settings(BaseSettings):
         if self.auto_device == "cuda" and not self.num_gpus and not self.ray_address:
             raise ValueError("auto_device cuda needs num_gpus > 0 or a ray_address")
         return self
+
+    def slots_of(self, device: str) -> int:
+        """Levels that an engine of a device class trains at once."""
+        return self.engine_slots or SLOTS_OF[device]
 
     @property
     def device_class(self) -> Literal["cpu", "cuda"]:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from typing import Any
 
 import ray
 import structlog
 from ray.exceptions import RayActorError, RayError
 
-from workers.engine import Engine
+from workers.engine import engine_class as actor_of
 from workers.engine_slots import Capacity, EngineClass, EngineSlot, Job
 from workers.engines.orders import Failure, Reply
 
@@ -26,13 +26,17 @@ class Crew:
     Args:
         idle_s: After how long an unused engine goes.
         stuck_s: After how long without progress a busy engine is killed, if its steps are not known to be slower.
+        num_slots: Levels that an engine trains at once, by class of device.
         on_free: Called whenever an engine has room.
     """
 
-    def __init__(self, idle_s: float, stuck_s: float, on_free: Callable[[], None]) -> None:
+    def __init__(
+        self, idle_s: float, stuck_s: float, num_slots: Mapping[str, int], on_free: Callable[[], None]
+    ) -> None:
         self.engines: list[EngineSlot] = []
         self._idle_s = idle_s
         self._stuck_s = stuck_s
+        self._num_slots = num_slots
         self._on_free = on_free
         self._numbers = itertools.count(1)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -57,7 +61,7 @@ class Crew:
 
     def grow(self, waiting: Iterable[EngineClass]) -> None:
         """Start an engine for each waiting level that no starting one will serve, as far as the cluster goes."""
-        coming = [slot.engine_class for slot in self.engines if not slot.is_ready]
+        coming = [slot.engine_class for slot in self.engines if not slot.is_ready for _ in range(self._room(slot))]
         capacity: Capacity | None = None
         for wanted in waiting:
             if wanted in coming:
@@ -69,6 +73,7 @@ class Crew:
                 if not capacity.carries(wanted, self._classes()):
                     return
             self._start(wanted, capacity)
+            coming += [wanted] * (self._num_slots[wanted[0]] - 1)
 
     def shrink(self) -> None:
         """Send home what has been idle for long."""
@@ -86,6 +91,9 @@ class Crew:
             if slot.is_stuck(now_s, self._stuck_s):
                 self.kill(slot, "stuck")
 
+    def _room(self, slot: EngineSlot) -> int:
+        return self._num_slots[slot.engine_class[0]]
+
     def _classes(self) -> list[EngineClass]:
         return [slot.engine_class for slot in self.engines]
 
@@ -98,7 +106,11 @@ class Crew:
         device, threads = engine_class
         cpus, gpus = capacity.cost(engine_class)
         name = f"engine-{next(self._numbers)}"
-        actor = Engine.options(num_cpus=cpus, num_gpus=gpus, max_restarts=0).remote(device, threads)
+        actor = (
+            actor_of(self._num_slots[device])
+            .options(num_cpus=cpus, num_gpus=gpus, max_restarts=0)
+            .remote(device, threads)
+        )
         slot = EngineSlot(name, engine_class, actor)
         self.engines.append(slot)
         self._log.info("engine starts", engine=name, device=device, threads=threads)

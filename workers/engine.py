@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from lth_core.names import NormalisationKind
 
 NUM_CACHED_DATASETS = 2
+SPARE_THREADS = 3
+"""Levels that may be stored while others train in all slots."""
 
 
 class EngineProcess:
@@ -39,14 +41,14 @@ class EngineProcess:
         from service.store.objects import ObjectStore
         from workers.engines.checkpoints import Checkpoints, environment_of
         from workers.engines.runner import EngineRunner
-        from workers.engines.single import SingleEngine
+        from workers.engines.slotted import SlottedEngine
 
         settings = Settings()
         self._device = device
         self._bridge = Bridge("objects")
         self._objects = ObjectStore.from_url(settings.store_url)
         self._datasets = Datasets(self._objects, Index(settings.redis_url), settings)
-        self._engine = SingleEngine("cuda" if device == "cuda" else "cpu", threads)
+        self._engine = SlottedEngine("cuda" if device == "cuda" else "cpu", threads, settings.slots_of(device))
         self._checkpoints = Checkpoints(self._objects, self._bridge, environment_of(device, threads))
         self._runner = EngineRunner(self._engine, self._checkpoints.write, settings.checkpoint_every_s)
         self._data: OrderedDict[tuple[str, NormalisationKind], TensorData] = OrderedDict()
@@ -147,5 +149,7 @@ def failure_of(error: Exception) -> Failure:
     return Failure("infra", text)
 
 
-_remote: Any = ray.remote
-Engine = _remote(concurrency_groups={"control": 2, "train": 4})(EngineProcess)
+def engine_class(num_slots: int) -> Any:
+    """Return the actor class of engines: each level in training has a thread that fetches, waits and stores."""
+    remote: Any = ray.remote
+    return remote(concurrency_groups={"control": 2, "train": num_slots + SPARE_THREADS})(EngineProcess)

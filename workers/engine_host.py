@@ -32,16 +32,18 @@ def main() -> None:
     logs.configure(settings, process="engine_host")
     ray_session.connect(settings.ray_address)
     _bury_predecessor()
+    num_slots = {device: settings.slots_of(device) for device in ("cpu", "cuda")}
     actor: Any = (
         ray.remote(pool.Pool)
         .options(name=pool.NAME, num_cpus=0, max_restarts=0, max_concurrency=MAX_CALLS)
-        .remote(settings.engine_idle_s, settings.engine_stuck_s, settings.quota_running_lineages)
+        .remote(settings.engine_idle_s, settings.engine_stuck_s, num_slots, settings.quota_running_lineages)
     )
     ray.get(actor.ping.remote(), timeout=60)
     tending = actor.run.remote()
     if ray_session.is_local(settings.ray_address):
         # A search usually follows the start of a local service, and importing torch takes seconds.
-        actor.prepare.remote(settings.device_class, 1, NUM_PREPARED)
+        num_levels = NUM_PREPARED * num_slots[settings.device_class]
+        actor.prepare.remote(settings.device_class, 1, num_levels)
     structlog.get_logger().info("engine host ready")
     _watch(actor, tending)
 

@@ -120,7 +120,7 @@ class Capacity:
         impossible = own_cpus > self.cpus or own_gpus > self.gpus
         return impossible and engine_class not in others
 
-    def slots(self, engine_class: EngineClass) -> int:
+    def engines(self, engine_class: EngineClass) -> int:
         """How many engines of one class fit alone, at least one."""
         cpus, gpus = self.cost(engine_class)
         by_gpu = self.gpus // gpus if gpus else float("inf")

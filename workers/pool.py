@@ -49,9 +49,10 @@ class Work:
 class Pool:
     """Orders in, outcomes out; every method runs in one event loop."""
 
-    def __init__(self, idle_s: float, stuck_s: float, max_running: int) -> None:
+    def __init__(self, idle_s: float, stuck_s: float, num_slots: dict[str, int], max_running: int) -> None:
         self._max_running = max_running
-        self._crew = Crew(idle_s, stuck_s, self._serve)
+        self._num_slots = num_slots
+        self._crew = Crew(idle_s, stuck_s, num_slots, self._serve)
         self._queue: FairQueue[Work] = FairQueue()
         self._tickets: dict[str, Work] = {}
         self._open: dict[JobKey, Work] = {}
@@ -78,12 +79,12 @@ class Pool:
 
     async def slots(self, device: str, threads: int) -> int:
         """How many levels of one class can be in training at once, with all that the cluster has."""
-        return cluster_capacity().slots((device, threads))
+        return cluster_capacity().engines((device, threads)) * self._num_slots[device]
 
     async def prepare(self, device: str, threads: int, num: int) -> None:
-        """Have so many engines of one class, as far as the cluster goes, before a level asks for them."""
+        """Have room for so many levels of one class, as far as the cluster goes, before they are asked for."""
         wanted = (device, threads)
-        ready = sum(slot.engine_class == wanted and slot.is_ready for slot in self._crew.engines)
+        ready = sum(slot.capacity for slot in self._crew.engines if slot.engine_class == wanted and slot.is_ready)
         self._crew.grow([wanted] * (num - ready))
 
     async def open(self, search: str) -> None:
@@ -159,7 +160,7 @@ class Pool:
         work = Work(Job(order, slot=f"{next(self._numbers)}"))
         self._tickets[work.job.slot] = work
         self._open[order.job] = work
-        self._queue.push(order.search, work)
+        self._queue.push(order.search, work, rank=int(order.is_control))
         return work
 
     def _serve(self) -> None:

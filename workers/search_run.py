@@ -36,7 +36,8 @@ STOP_PATIENCE_S = 25.0
 """How long levels may take to stop before the search ends without them; the pool kills their engines meanwhile."""
 TUNE_PATIENCE_S = 120.0
 """How long Tune may neither train nor wait for an engine, although the search has not ended."""
-MAX_TRIALS = 16
+MAX_TRIALS = 64
+"""Lineages of one search in progress at once."""
 
 
 class Abandoned(Exception):  # noqa: N818 - a decision, not an error
@@ -132,8 +133,8 @@ class SearchRun:
                     raise Abandoned(f"there is no pool: {error}") from error
                 await asyncio.sleep(TICK_S)
         with contextlib.suppress(PoolLost):
-            num_engines = min(self._num_slots, len(self._truth.lineages))
-            await self._pool.call("prepare", spec.device_class, spec.threads, num_engines)
+            num_levels = min(self._num_slots, len(self._truth.lineages))
+            await self._pool.call("prepare", spec.device_class, spec.threads, num_levels)
         self._tune = threading.Thread(target=self._run_tune, name="tune", daemon=True)
         self._moved_at_s = time.monotonic()
         self._tune.start()

@@ -167,6 +167,7 @@ class LineageTrial(tune.Trainable):
             threads=spec.threads,
             steps=spec.train.steps,
             attempt=task.attempt,
+            is_control=task.source_key is not None,
             **self._inputs(level),
         )
 

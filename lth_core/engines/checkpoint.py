@@ -85,3 +85,9 @@ class Checkpoint:
             window=(float(loss), int(steps), int(correct), int(examples)),
             mask=None if mask is None else bytes.fromhex(mask),
         )
+
+
+def fitting(checkpoint: Checkpoint | None, plan: str, engine: str) -> Checkpoint | None:
+    """Return a checkpoint if it is one of a plan by an engine; another one is left aside."""
+    fits = checkpoint is not None and (checkpoint.plan, checkpoint.engine) == (plan, engine)
+    return checkpoint if fits else None

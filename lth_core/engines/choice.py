@@ -6,6 +6,7 @@ from typing import Literal
 
 from lth_core.engines.conv.support import supports as conv_supports
 from lth_core.model_spec import ModelSpec
+from lth_core.names import EngineWish
 from lth_core.parts import Train
 
 EngineKind = Literal["reference", "cpu", "conv", "pack"]
@@ -14,6 +15,9 @@ EngineKind = Literal["reference", "cpu", "conv", "pack"]
 
 NUMERICS_OF: dict[EngineKind, int] = {"reference": 1, "cpu": 2, "conv": 3, "pack": 4}
 """Version of each engine's arithmetic, no number used twice; raised whenever the same spec computes other bits."""
+
+SLOTS_OF = {"cpu": 1, "cuda": 128}
+"""Levels that one engine trains at once, by class of device, unless it is told otherwise."""
 
 FULLY_CONNECTED = frozenset({"lenet_300_100", "mlp"})
 
@@ -25,7 +29,7 @@ def engine_of(
     *,
     held: bool = False,
     tightens: bool = False,
-    wanted: Literal["auto", "reference"] = "auto",
+    wanted: EngineWish = "auto",
 ) -> EngineKind:
     """Return which engine is to train a network.
 
@@ -41,7 +45,7 @@ def engine_of(
     """
     if wanted == "reference" or held or tightens:
         return "reference"
-    if device_class == "cuda":
+    if device_class == "cuda" or wanted == "pack":
         return "pack"
     if model.name in FULLY_CONNECTED:
         return "reference" if train.flip or train.crop_padding else "cpu"

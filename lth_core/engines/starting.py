@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lth_core.data import TensorData
 from lth_core.engines.base import Plan, Training
-from lth_core.engines.checkpoint import Checkpoint
+from lth_core.engines.checkpoint import Checkpoint, fitting
 from lth_core.engines.choice import EngineKind, engine_of
 from lth_core.engines.conv.training import ConvTraining
 from lth_core.engines.cpu import training as cpu
@@ -56,8 +56,7 @@ def start_training(
         ValueError: If the plan does not fit the network, or the engine.
     """
     kind = engine or engine_of_plan(plan)
-    if checkpoint is not None and (checkpoint.plan, checkpoint.engine) != (plan.digest, kind):
-        checkpoint = None
+    checkpoint = fitting(checkpoint, plan.digest, kind)
     if kind == "cpu":
         return cpu.CpuTraining(plan, data, pulse, checkpoint)
     if kind == "conv":

@@ -28,6 +28,7 @@ class Order:
         carried: Blob of the final weights of the level before, where training goes on from them.
         optimizer: Blob of the dense network's optimizer state at step k, where it is restored.
         attempt: Which start of the lineage asks, from 1.
+        is_control: Whether it is a control's: chains, on which others wait, go before.
     """
 
     tenant: str
@@ -45,6 +46,7 @@ class Order:
     carried: str | None = None
     optimizer: str | None = None
     attempt: int = 1
+    is_control: bool = False
 
     @property
     def job(self) -> tuple[str, str, int]:

@@ -12,7 +12,7 @@ from lth_core.engines.choice import EngineKind
 from lth_core.errors import LevelCancelled
 from lth_core.level import LevelResult
 from lth_core.level_task import LevelTask
-from workers.engines.base import Engine
+from workers.engines.slotted import SlottedEngine
 
 CHECKPOINT_EVERY_S = 20.0
 """How long a level trains between two checkpoints."""
@@ -29,7 +29,7 @@ class EngineRunner:
 
     def __init__(
         self,
-        engine: Engine,
+        engine: SlottedEngine,
         on_checkpoint: Callable[[str, Checkpoint], None] | None = None,
         every_s: float = CHECKPOINT_EVERY_S,
     ) -> None:

@@ -97,16 +97,19 @@ class PackEngine:
     def run(self) -> bool:
         """Run one segment of every pack; True while there is anything to run.
 
-        What a training raises ends that training, and is collected; its neighbours go on.
+        What a training raises ends that training, and is collected; its neighbours go on. What a device raises ends all
+        that were in the pack, which is given up.
         """
-        for shape, queue in self._waiting.items():
-            while queue and self._room(shape, queue[0].data):
-                one = queue.popleft()
-                self._packs[shape].admit(one.name, one.plan, one.pulse, one.checkpoint)
+        for shape, queue in list(self._waiting.items()):
+            self._let_in(shape, queue)
         self._waiting = {shape: queue for shape, queue in self._waiting.items() if queue}
-        for pack in self._packs.values():
-            if pack.taken:
-                pack.run_segment()
+        for shape, pack in list(self._packs.items()):
+            try:
+                if pack.taken:
+                    pack.run_segment()
+            except Exception as error:  # noqa: BLE001 - the edge at which a lost device becomes its trainings' outcome
+                self._done.update(dict.fromkeys((slot.name for slot in pack.taken), error))
+                del self._packs[shape]
             self._done.update(pack.done)
             pack.done.clear()
         return bool(self._waiting) or any(pack.taken for pack in self._packs.values())
@@ -130,19 +133,25 @@ class PackEngine:
         found = {one.name: one.plan.first_step for queue in self._waiting.values() for one in queue}
         return found | {slot.name: slot.step for slot in self._slots()}
 
-    def checkpoint(self, name: str) -> Checkpoint:
-        """Return everything that is needed to go on from here, in another pack or process too.
-
-        Raises:
-            KeyError: If no slot holds a training of that name.
-        """
-        for slot in self._slots():
-            if slot.name == name:
-                return slot.checkpoint()
-        raise KeyError(name)
+    def checkpoint(self, name: str) -> Checkpoint | None:
+        """Return everything that is needed to go on from here, in another pack or process too; None without a slot."""
+        found = next((slot for slot in self._slots() if slot.name == name), None)
+        return None if found is None else found.checkpoint()
 
     def _slots(self) -> list[Slot]:
         return [slot for pack in self._packs.values() for slot in pack.taken]
+
+    def _let_in(self, shape: PackShape, queue: deque[_Waiting]) -> None:
+        """Fill the free slots of a shape."""
+        while queue:
+            one = queue[0]
+            try:
+                if not self._room(shape, one.data):
+                    return
+                self._packs[shape].admit(one.name, one.plan, one.pulse, one.checkpoint)
+            except Exception as error:  # noqa: BLE001 - no pack for it, or no slot: its own outcome
+                self._done[one.name] = error
+            queue.popleft()
 
     def _room(self, shape: PackShape, data: TensorData) -> bool:
         """Tell whether a slot of a shape is free; its pack is made when there is none, idle ones give way to it."""

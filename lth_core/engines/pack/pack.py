@@ -10,7 +10,7 @@ import torch
 
 from lth_core.data import TensorData
 from lth_core.engines.base import Plan, Trained
-from lth_core.engines.checkpoint import Checkpoint
+from lth_core.engines.checkpoint import Checkpoint, fitting
 from lth_core.engines.pack.arithmetic import build_steps
 from lth_core.engines.pack.graphs import Program
 from lth_core.engines.pack.layout import buffers, num_elements, parameters
@@ -78,8 +78,7 @@ class Pack:
         Raises:
             ValueError: If weights, mask or the optimizer's state do not fit the network.
         """
-        if checkpoint is not None and (checkpoint.plan, checkpoint.engine) != (plan.digest, ENGINE):
-            checkpoint = None
+        checkpoint = fitting(checkpoint, plan.digest, ENGINE)
         place = self.slots.index(None)
         parts = self._orders.parts(plan.lineage.replicate)
         slot = Slot(place, name, plan, pulse, self._state, self._scoring.score_one, parts.validation_sha256, checkpoint)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -192,3 +193,23 @@ def test_a_ticket_of_another_run_is_transferred_by_its_manifest(spec, data, tmp_
     assert level["digests"]["mask"] == ticket["core"]["digests"]["mask"]
     assert dense["digests"]["rewind"] == ticket["core"]["digests"]["rewind"]
     assert main([spec(**found), "--out", str(first), "--data", data, "--init", str(first / path)]) == 2
+
+
+def test_a_search_in_lockstep_leaves_the_bits_of_one_level_after_the_other(spec, data, tmp_path):
+    body = json.loads(Path(spec(prune={"levels": 2})).read_text())
+    path = tmp_path / "packed.json"
+    path.write_text(json.dumps({"spec": body, "resources": {"engine": "pack", "device": "cpu"}}))
+    cores = []
+    for slots in ("1", "3", "64"):
+        out = tmp_path / f"out{slots}"
+        assert main([str(path), "--out", str(out), "--data", data, "--slots", slots]) == 0
+        found = manifests(out)
+        assert {manifest["engine"] for manifest in found.values()} == {"pack"}
+        cores.append({str(name): manifest["core_sha256"] for name, manifest in found.items()})
+    assert len(cores[0]) == 2 + 2 * 3 * 2
+    assert cores[0] == cores[1] == cores[2]
+
+
+def test_a_number_of_slots_that_is_none_is_refused(spec, data, tmp_path, capsys):
+    assert main([spec(), "--out", str(tmp_path / "out"), "--data", data, "--slots", "0"]) == 2
+    assert "num_slots must be >= 1, got 0" in capsys.readouterr().err

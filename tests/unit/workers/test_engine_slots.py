@@ -25,7 +25,7 @@ def busy_slot(now_s: float) -> tuple[EngineSlot, Job]:
 @pytest.mark.parametrize(("cpus", "threads", "expected"), [(1, 1, 1), (2, 1, 2), (16, 1, 16), (16, 4, 4), (2, 8, 1)])
 def test_engines_fill_the_cpus_and_leave_room_for_trials(cpus: float, threads: int, expected: int) -> None:
     capacity = Capacity(cpus, 0.0, cpus)
-    assert capacity.slots(("cpu", threads)) == expected
+    assert capacity.engines(("cpu", threads)) == expected
     others = [("cpu", threads)] * expected
     assert capacity.carries(("cpu", threads), others[:-1])
     assert not capacity.carries(("cpu", threads), others)
@@ -39,7 +39,7 @@ def test_a_device_that_is_not_there_yet_is_asked_for_once() -> None:
 
 
 def test_one_engine_per_gpu() -> None:
-    assert Capacity(16.0, 2.0, 8.0).slots(("cuda", 1)) == 2
+    assert Capacity(16.0, 2.0, 8.0).engines(("cuda", 1)) == 2
 
 
 def test_an_engine_without_progress_is_stuck_after_a_minute() -> None:

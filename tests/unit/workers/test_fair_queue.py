@@ -27,6 +27,16 @@ def test_what_does_not_fit_is_passed_over_and_keeps_its_place() -> None:
     assert [queue.pop(_any), queue.pop(_any)] == ["gpu2", "gpu1"]
 
 
+def test_within_a_search_a_lower_rank_goes_first_and_equal_ranks_keep_their_order() -> None:
+    queue: FairQueue[str] = FairQueue()
+    for item, rank in (("control 1", 1), ("chain 1", 0), ("control 2", 1), ("chain 2", 0)):
+        queue.push("a", item, rank=rank)
+    assert list(queue) == ["chain 1", "chain 2", "control 1", "control 2"]
+    queue.push("b", "control of b", rank=1)
+    queue.discard("chain 2")
+    assert [queue.pop(_any) for _ in range(5)] == ["chain 1", "control of b", "control 1", "control 2", None]
+
+
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.integers())))
 def test_nothing_is_lost_or_served_twice(pushed: list[tuple[str, int]]) -> None:
     queue: FairQueue[tuple[str, int, int]] = FairQueue()

@@ -17,7 +17,7 @@ from workers.bridge import Bridge
 from workers.engines.checkpoints import Checkpoints, environment_of
 from workers.engines.orders import Order
 from workers.engines.runner import EngineRunner
-from workers.engines.single import SingleEngine
+from workers.engines.slotted import SlottedEngine
 
 KEY, HERE, ELSEWHERE = "ab" * 32, "cd" * 32, "ef" * 32
 ORDER = Order("local", "srch_x", "lin_x", KEY, 0, tiny_lineage().model_dump_json(), "cpu", 1, 30)
@@ -34,7 +34,7 @@ def bridge() -> Iterator[Bridge]:
 
 def checkpoints_of(task: LevelTask) -> list[Checkpoint]:
     """Every border between two segments of a level, cut as short as the engine cuts them."""
-    engine, found = SingleEngine("cpu", 1), []
+    engine, found = SlottedEngine("cpu", 1), []
     engine.admit("1", task, tiny_data())
     while not engine.collect():
         engine.run()
@@ -49,7 +49,7 @@ def test_a_level_is_cut_into_segments_and_goes_on_from_any_of_them() -> None:
     found = checkpoints_of(TASK)
     assert found
     for kept in found:
-        result = EngineRunner(SingleEngine("cpu", 1)).train("1", TASK, tiny_data(), kept)
+        result = EngineRunner(SlottedEngine("cpu", 1)).train("1", TASK, tiny_data(), kept)
         assert result.core == whole.core
         assert result.resumed_at == kept.step > 0
     assert whole.resumed_at is None
@@ -57,7 +57,7 @@ def test_a_level_is_cut_into_segments_and_goes_on_from_any_of_them() -> None:
 
 def test_a_runner_tells_of_every_level_that_trains_for_long() -> None:
     heard: list[tuple[str, int]] = []
-    runner = EngineRunner(SingleEngine("cpu", 1), lambda slot, kept: heard.append((slot, kept.step)), every_s=0.0)
+    runner = EngineRunner(SlottedEngine("cpu", 1), lambda slot, kept: heard.append((slot, kept.step)), every_s=0.0)
     for slot in ("1", "2"):
         runner.train(slot, TASK, tiny_data())
     assert {slot for slot, _ in heard} == {"1", "2"}

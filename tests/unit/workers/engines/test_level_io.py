@@ -24,7 +24,7 @@ from tests.support.tiny import tiny_data, tiny_lineage
 from workers.engines.level_io import fetch_task, store_result
 from workers.engines.orders import Order
 from workers.engines.runner import EngineRunner
-from workers.engines.single import SingleEngine
+from workers.engines.slotted import SlottedEngine
 
 KEY = "ab" * 32
 
@@ -76,7 +76,7 @@ def test_a_blob_that_is_gone_is_said_to_be_gone() -> None:
 
 def test_the_engine_trains_exactly_what_the_science_says() -> None:
     lineage = tiny_lineage()
-    runner = EngineRunner(SingleEngine("cpu", 1))
+    runner = EngineRunner(SlottedEngine("cpu", 1))
     result = runner.train("1", LevelTask(lineage, 0), tiny_data())
     assert result.core == train_level(LevelTask(lineage, 0), tiny_data()).core
     assert runner.fingerprint(result.engine)["threads"] == 1
@@ -84,7 +84,7 @@ def test_the_engine_trains_exactly_what_the_science_says() -> None:
 
 def test_a_cancelled_level_leaves_the_slot_free() -> None:
     lineage = tiny_lineage()
-    runner = EngineRunner(SingleEngine("cpu", 1))
+    runner = EngineRunner(SlottedEngine("cpu", 1))
     runner.cancel("1")
     with pytest.raises(LevelCancelled):
         runner.train("1", LevelTask(lineage, 0), tiny_data())

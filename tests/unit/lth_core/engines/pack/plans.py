@@ -154,7 +154,9 @@ def circumstances(kind: str, build: Build = engine) -> dict[str, str]:
     running = build(2, 5)
     admit(running, **{"neighbour 0": neighbours[0]}, subject=subject)
     running.run()
-    saved = running.checkpoint("subject").to_bytes()
+    kept = running.checkpoint("subject")
+    assert kept is not None
+    saved = kept.to_bytes()
     for name, into in (("resumed", build(2, 5)), ("migrated to another slot of a larger pack", build(6, 7))):
         if name != "resumed":
             admit(into, **others)

@@ -6,6 +6,7 @@ import pytest
 
 from lth_core.engines.base import Trained
 from lth_core.engines.pack import PackEngine
+from lth_core.engines.pack.pack import Pack
 from lth_core.errors import LevelCancelled
 from lth_core.gradual import Tightening
 from lth_core.pulse import Pulse
@@ -109,8 +110,7 @@ def test_a_checkpoint_of_another_plan_or_engine_is_left_aside():
 def test_a_checkpoint_before_the_first_segment_is_none():
     running = engine(1)
     admit(running, subject=subject_of("dense adam"))
-    with pytest.raises(KeyError):
-        running.checkpoint("subject")
+    assert running.checkpoint("subject") is None
 
 
 def test_what_only_the_reference_does_is_refused():
@@ -142,3 +142,36 @@ def test_a_plan_that_does_not_fit_is_refused_before_it_enters_a_slot():
 def test_an_engine_without_room_or_steps_is_refused(field):
     with pytest.raises(ValueError, match=f"{field} must be >= 1, got 0"):
         PackEngine(**{field: 0})
+
+
+def test_what_a_device_raises_ends_the_trainings_in_the_pack_and_the_next_ones_get_a_new_one(monkeypatch):
+    running = engine(2, segment_steps=10)
+    admit(running, t0=subject_of("dense momentum"), t1=subject_of("dense momentum"), t2=subject_of("dense momentum"))
+    whole = Pack.run_segment
+
+    def lost(self: Pack, limit: int | None = None) -> None:
+        raise RuntimeError("the device is lost")
+
+    monkeypatch.setattr(Pack, "run_segment", lost)
+    running.run()
+    found = running.collect()
+    assert {name: str(error) for name, error in found.items()} == dict.fromkeys(("t0", "t1"), "the device is lost")
+    monkeypatch.setattr(Pack, "run_segment", whole)
+    assert digest(run_all(running)["t2"]) == digest(train_alone(subject_of("dense momentum")))
+
+
+def test_a_pack_that_cannot_be_built_fails_its_training_and_no_other(monkeypatch):
+    running = engine(2, segment_steps=10)
+    small, large = subject_of("dense adam"), subject_of("dense momentum")
+    build = PackEngine._build
+
+    def too_large(self, shape, data):
+        if shape.optimizer == "momentum":
+            raise MemoryError("too large")
+        return build(self, shape, data)
+
+    monkeypatch.setattr(PackEngine, "_build", too_large)
+    admit(running, small=small, large=large)
+    results = run_all(running)
+    assert isinstance(results["large"], MemoryError)
+    assert digest(results["small"]) == digest(train_alone(small))
