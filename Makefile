@@ -34,8 +34,9 @@ integration: $(VENV)/.dev
 faults: $(VENV)/.dev
 	$(PYTEST) tests/faults
 
+# Ratios to other frameworks: OPEN_LTH=checkout takes the paper authors' one along, LTH_TEST_DATA=folder real MNIST.
 bench: $(VENV)/.dev
-	$(BIN)/python -m benchmarks.run
+	$(BIN)/python -m benchmarks.run $(if $(OPEN_LTH),--open-lth $(OPEN_LTH))
 
 # Every kill again and again, each round in a fresh service; ROUNDS=n bounds it.
 ROUNDS ?= 3

@@ -21,6 +21,7 @@ from benchmarks.engine.harness import compare
 from benchmarks.engine.protocol import AbsentError, Contestant
 from benchmarks.engine.work import Work
 from lth_core.engines.cpu.training import can_run
+from tests.support.requires import require
 
 STEPS = 5
 RARE = 1e-4
@@ -28,14 +29,12 @@ Open = Callable[[Work], Contestant]
 
 
 def native(work: Work) -> Contestant:
-    if not can_run():
-        pytest.skip("the native kernels cannot run here")
+    require(can_run(), "the native kernels cannot run here")
     return Project(work, "cpu")
 
 
 def scanned(work: Work) -> Contestant:
-    if importlib.util.find_spec("jax") is None:
-        pytest.skip("jax is not installed here")
+    require(importlib.util.find_spec("jax") is not None, "jax is not installed here")
     return open_jax(work, argparse.Namespace(replicates=2))
 
 
