@@ -6,7 +6,7 @@ import argparse
 import os
 from pathlib import Path
 
-from benchmarks import lr_too_high, status_polls
+from benchmarks import lr_too_high, overhead, status_polls
 from benchmarks.engine import __main__ as engine
 
 
@@ -16,6 +16,7 @@ def main() -> None:
     parser.add_argument("--open-lth", type=Path, help="a checkout of facebookresearch/open_lth")
     args = parser.parse_args()
     status_polls.main()
+    overhead.measure_and_keep()
     lr_too_high.main()
     found = os.environ.get("LTH_TEST_DATA")
     data = [] if found is None else ["--root", found]
