@@ -8,10 +8,10 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -94,9 +94,7 @@ def run(
     Returns:
         The exit status: 0 if some gate could be judged and none failed.
     """
-    begin = time.monotonic()
     with finished_search(args, prepare) as search:
-        wall_s = round(time.monotonic() - begin, 1) if args.search is None else None
         rows, spec = rows_of(search), search.document["spec"]
         steps = spec["train"]["steps"]
         files = keep_pictures(search, f"{name}-{steps}", report=not args.no_report)
@@ -106,7 +104,7 @@ def run(
         "steps": steps,
         "steps_of_the_paper": paper_steps,
         **more,
-        "wall_s": wall_s,
+        "wall_s": wall_s(search.document["status_at"], search.status),
         "usage": search.document.get("usage"),
         "spec": spec,
         "gates": {name: {"holds": gate.holds, "figures": gate.figures} for name, gate in gates.items()},
@@ -119,6 +117,12 @@ def run(
     print(write_result(f"{name}-{steps}", claim, numbers))
     judged = [gate.holds for gate in gates.values() if gate.holds is not None]
     return 0 if judged and all(judged) else 1
+
+
+def wall_s(status_at: Mapping[str, str], end: str) -> float:
+    """Return the seconds from a search's POST to its end."""
+    began, ended = (datetime.fromisoformat(status_at[name]) for name in ("queued", end))
+    return round((ended - began).total_seconds(), 1)
 
 
 def add_data(words: Sequence[str]) -> None:
