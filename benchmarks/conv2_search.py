@@ -20,14 +20,8 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from benchmarks.searches import (
-    Gate,
-    Rows,
-    add_data,
-    add_options,
-    leads,
-    run,
-)
+from benchmarks.gates import Gate, Rows, leads
+from benchmarks.searches import add_data, add_options, run
 from lth_core.presets import PRESETS
 
 DATA = "cifar10-jpeg"

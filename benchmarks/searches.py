@@ -8,34 +8,18 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
+from benchmarks.gates import Gate, Rows, as_members, by_level, tell
 from benchmarks.result import RESULTS, write_result
 from service.cli.analyses import write_report
 from service.client import Client, Search
 from tests.support.stack import running_stack
 
-Rows = list[dict[str, Any]]
 FORMS = ("markdown",)
-
-
-@dataclass(frozen=True)
-class Gate:
-    """One statement of a claim.
-
-    Attributes:
-        holds: Whether it is true; None where the search has not what it speaks of.
-        figures: The numbers that it was read from.
-    """
-
-    holds: bool | None
-    figures: Any
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -107,16 +91,14 @@ def run(
         "wall_s": wall_s(search.document["status_at"], search.status),
         "usage": search.document.get("usage"),
         "spec": spec,
-        "gates": {name: {"holds": gate.holds, "figures": gate.figures} for name, gate in gates.items()},
+        "gates": as_members(gates),
         "levels": by_level(rows),
         "files": files,
         "rows": rows,
     }
-    for statement, gate in gates.items():
-        print({True: "holds ", False: "FAILS ", None: "(not run)"}[gate.holds], statement, gate.figures)
+    all_hold = tell(gates)
     print(write_result(f"{name}-{steps}", claim, numbers))
-    judged = [gate.holds for gate in gates.values() if gate.holds is not None]
-    return 0 if judged and all(judged) else 1
+    return 0 if all_hold else 1
 
 
 def wall_s(status_at: Mapping[str, str], end: str) -> float:
@@ -147,35 +129,6 @@ def rows_of(search: Search) -> Rows:
                 }
             )
     return rows
-
-
-def accuracies(rows: Rows, treatment: str, level: int) -> dict[int, float]:
-    """Return test accuracy at early stop by replicate, several draws of a control averaged."""
-    found = defaultdict(list)
-    for row in rows:
-        if (row["treatment"], row["level"]) == (treatment, level):
-            found[row["replicate"]].append(row["test_accuracy"])
-    return {replicate: fmean(values) for replicate, values in sorted(found.items())}
-
-
-def leads(rows: Rows, level: int, rival: str = "random_reinit") -> list[float]:
-    """Return how far the ticket is ahead at a level, one value per replicate; `dense` is the rival at level 0."""
-    tickets = accuracies(rows, "winning_ticket", level)
-    rivals = accuracies(rows, "winning_ticket", 0) if rival == "dense" else accuracies(rows, rival, level)
-    return [round(tickets[replicate] - rivals[replicate], 6) for replicate in sorted(tickets.keys() & rivals.keys())]
-
-
-def by_level(rows: Rows) -> list[dict[str, Any]]:
-    """Return, per level, the density and the ticket's leads over dense network and re-initialised control."""
-    found = []
-    for level in sorted({row["level"] for row in rows if row["level"]}):
-        table: dict[str, Any] = {"level": level, "density": next(r["density"] for r in rows if r["level"] == level)}
-        for rival in ("dense", "random_reinit"):
-            values = leads(rows, level, rival)
-            table[f"lead_over_{rival}"] = values
-            table[f"mean_over_{rival}"] = round(fmean(values), 6) if values else None
-        found.append(table)
-    return found
 
 
 def keep_pictures(search: Search, name: str, *, report: bool) -> list[str]:

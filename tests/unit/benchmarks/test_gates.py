@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks import conv2_search, mnist_search
-from benchmarks.mnist_search import LADDER
+from benchmarks import conv2_search, mnist_gates
+from benchmarks.mnist_gates import LADDER
 from lth_core.architecture import architecture
 from lth_core.presets import PRESETS
 from lth_core.pruning import density_ladder
@@ -28,12 +28,12 @@ def rows(levels=21, *, ticket=None, reinit=None, replicates=3):
 
 
 def failing(found):
-    return [name for name, gate in mnist_search.gates_of(found).items() if gate.holds is False]
+    return [name for name, gate in mnist_gates.gates_of(found).items() if gate.holds is False]
 
 
 def test_all_gates_hold_of_figures_as_the_paper_has_them():
     assert failing(rows()) == []
-    assert all(gate.holds for gate in mnist_search.gates_of(rows()).values())
+    assert all(gate.holds for gate in mnist_gates.gates_of(rows()).values())
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_one_wrong_count_breaks_the_ladder():
 
 
 def test_gates_of_levels_that_were_not_run_are_not_judged():
-    gates = mnist_search.gates_of(rows(levels=13))
+    gates = mnist_gates.gates_of(rows(levels=13))
     assert failing(rows(levels=13)) == []
     assert gates["below_dense_at_level_20"].holds is None
     assert gates["mean_lead_in_band_at_level_7"].holds is True
