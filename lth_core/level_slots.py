@@ -76,7 +76,7 @@ class _Slot:
 
 
 class LevelSlots:
-    """Trains levels side by side; `admit`, `cancel` and `progress` may be called by any thread, the rest by one.
+    """Trains levels side by side; `admit`, `cancel` and what tells of progress may be called by any thread.
 
     The engine of a level is the one its lineage names. Levels of the pack engine share steps; every other level takes
     its turn of about a second beside them. No level's bits depend on its companions.
@@ -142,6 +142,11 @@ class LevelSlots:
         found = self._slots.get(slot)
         if found is not None:
             found.stop.set()
+
+    @property
+    def is_preparing(self) -> bool:
+        """Whether something is being made ready that no steps tell of; asked by any thread."""
+        return self._pack.is_building
 
     def progress(self) -> Mapping[str, int]:
         """Optimizer steps done, by slot."""

@@ -62,8 +62,9 @@ class EngineProcess:
 
     @ray.method(concurrency_group="control")
     def progress(self) -> dict[str, Any]:
-        """Steps done by slot, and a count that grows whenever anything else moved on."""
-        return {"steps": dict(self._runner.progress()), "beats": self._beats}
+        """Steps done by slot, a count that grows whenever anything else moved on, and whether a pack is being built."""
+        steps = dict(self._runner.progress())
+        return {"steps": steps, "beats": self._beats, "preparing": self._engine.is_preparing}
 
     @ray.method(concurrency_group="control")
     def cancel(self, slot: str) -> None:

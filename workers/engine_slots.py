@@ -12,6 +12,8 @@ from workers.engines.orders import Order
 
 STUCK_S = 60.0
 """An engine without progress for this long is stuck, unless its steps are known to be slower."""
+PREPARING_FACTOR = 10
+"""So many times longer may an engine be silent that compiles kernels and captures graphs."""
 STUCK_STEPS = 10
 """So many median steps without progress are stuck as well; the longer of both counts."""
 CPU_LEFT_FREE = 0.05
@@ -53,6 +55,7 @@ class EngineSlot:
     idle_since_s: float = field(default_factory=time.monotonic)
     moved_at_s: float = field(default_factory=time.monotonic)
     steps: dict[str, int] = field(default_factory=dict)
+    is_preparing: bool = False
     _last: object = None
     _step_s: deque[float] = field(default_factory=lambda: deque(maxlen=64))
 
@@ -76,6 +79,7 @@ class EngineSlot:
     def note(self, report: dict[str, Any], now_s: float) -> None:
         """Take in what the engine says of itself; any change is progress."""
         before, self.steps = self.steps, dict(report["steps"])
+        self.is_preparing = bool(report.get("preparing"))
         seen = (self.steps, report["beats"])
         if seen == self._last:
             return
@@ -88,7 +92,8 @@ class EngineSlot:
     def is_stuck(self, now_s: float, stuck_s: float = STUCK_S) -> bool:
         """Tell whether it holds a level and has not moved for too long."""
         median_s = statistics.median(self._step_s) if self._step_s else 0.0
-        return bool(self.jobs) and now_s - self.moved_at_s > max(stuck_s, STUCK_STEPS * median_s)
+        most_s = max(stuck_s, STUCK_STEPS * median_s) * (PREPARING_FACTOR if self.is_preparing else 1)
+        return bool(self.jobs) and now_s - self.moved_at_s > most_s
 
 
 @dataclass(frozen=True)

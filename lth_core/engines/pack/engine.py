@@ -32,6 +32,9 @@ class PackEngine:
     Which slot a training gets, who its neighbours are and when it enters change none of its bits, in the variants that
     promise so (see the package).
 
+    Attributes:
+        is_building: Whether a pack is being made, which on a GPU compiles kernels and captures graphs.
+
     Args:
         num_slots: Slots of a pack of fully connected networks.
         num_branches: Slots of a pack of other networks.
@@ -54,6 +57,7 @@ class PackEngine:
         for field, value in sizes.items():
             if value < 1:
                 raise ValueError(f"{field} must be >= 1, got {value}")
+        self.is_building = False
         self._num_slots, self._num_branches, self._segment_steps = num_slots, num_branches, segment_steps
         self._dense_variant: Variant = dense_variant
         self._packs: dict[PackShape, Pack] = {}
@@ -165,4 +169,8 @@ class PackEngine:
         if held not in self._resident:
             self._resident[held] = ResidentData.of(data)
         num_slots = self._num_branches if shape.variant == "branches" else self._num_slots
-        return Pack(shape, data, self._resident[held], num_slots=num_slots, segment_steps=self._segment_steps)
+        self.is_building = True
+        try:
+            return Pack(shape, data, self._resident[held], num_slots=num_slots, segment_steps=self._segment_steps)
+        finally:
+            self.is_building = False

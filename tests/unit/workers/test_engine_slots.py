@@ -57,6 +57,15 @@ def test_slow_steps_are_not_taken_for_stuck() -> None:
     assert slot.is_stuck(90.0 + 301.0)
 
 
+def test_an_engine_that_compiles_may_be_silent_for_longer_but_not_for_ever() -> None:
+    slot, _ = busy_slot(0.0)
+    slot.note({"steps": {"7": 0}, "beats": 1, "preparing": True}, 10.0)
+    assert not slot.is_stuck(10.0 + 599.0)
+    assert slot.is_stuck(10.0 + 601.0)
+    slot.note({"steps": {"7": 0}, "beats": 1, "preparing": False}, 20.0)
+    assert slot.is_stuck(10.0 + 61.0)
+
+
 def test_an_idle_engine_is_never_stuck() -> None:
     slot, job = busy_slot(0.0)
     slot.release(job)
