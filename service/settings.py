@@ -42,6 +42,10 @@ class Settings(BaseSettings):
 
     ray_address: str = ""
     """Ray cluster to join; empty: the dispatcher starts a local one."""
+    cluster_cpus: Annotated[float, Field(ge=0)] = 0.0
+    """CPUs that the Ray cluster may grow to: engines are asked for up to them; 0: those that it has."""
+    cluster_gpus: Annotated[float, Field(ge=0)] = 0.0
+    """GPUs that it may grow to."""
     max_drivers: Annotated[int, Field(ge=1)] = 2
     """Searches that run at once."""
     num_cpus: Annotated[int, Field(ge=1)] | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
 import ray
@@ -13,7 +13,7 @@ import structlog
 from ray.exceptions import RayActorError, RayError
 
 from workers.engine import engine_class as actor_of
-from workers.engine_slots import Capacity, EngineClass, EngineSlot, Job
+from workers.engine_slots import Capacity, EngineClass, EngineSlot, Job, Limits
 from workers.engines.orders import Failure, Reply
 
 PROGRESS_TIMEOUT_S = 2.0
@@ -24,23 +24,21 @@ class Crew:
     """Engines and what they hold; everything runs in one event loop.
 
     Args:
-        idle_s: After how long an unused engine goes.
-        stuck_s: After how long without progress a busy engine is killed, if its steps are not known to be slower.
-        num_slots: Levels that an engine trains at once, by class of device.
+        limits: What bounds them.
         on_free: Called whenever an engine has room.
     """
 
-    def __init__(
-        self, idle_s: float, stuck_s: float, num_slots: Mapping[str, int], on_free: Callable[[], None]
-    ) -> None:
+    def __init__(self, limits: Limits, on_free: Callable[[], None]) -> None:
         self.engines: list[EngineSlot] = []
-        self._idle_s = idle_s
-        self._stuck_s = stuck_s
-        self._num_slots = num_slots
+        self._limits = limits
         self._on_free = on_free
         self._numbers = itertools.count(1)
         self._tasks: set[asyncio.Task[None]] = set()
         self._log = structlog.get_logger("crew")
+
+    def capacity(self) -> Capacity:
+        """What the cluster has, or may grow to where that is more."""
+        return cluster_capacity().reaching(self._limits)
 
     def train(self, slot: EngineSlot, job: Job, on_end: Callable[[Job, Reply], None]) -> None:
         """Put a job into an engine with room; `on_end` hears how it ended."""
@@ -67,19 +65,19 @@ class Crew:
             if wanted in coming:
                 coming.remove(wanted)
                 continue
-            capacity = capacity or cluster_capacity()
+            capacity = capacity or self.capacity()
             if not capacity.carries(wanted, self._classes()):
                 self._make_room(wanted)
                 if not capacity.carries(wanted, self._classes()):
                     return
             self._start(wanted, capacity)
-            coming += [wanted] * (self._num_slots[wanted[0]] - 1)
+            coming += [wanted] * (self._limits.num_slots[wanted[0]] - 1)
 
     def shrink(self) -> None:
         """Send home what has been idle for long."""
         now_s = time.monotonic()
         for slot in list(self.engines):
-            if slot.is_ready and not slot.jobs and now_s - slot.idle_since_s > self._idle_s:
+            if slot.is_ready and not slot.jobs and now_s - slot.idle_since_s > self._limits.idle_s:
                 self.kill(slot, "idle")
 
     async def watch(self) -> None:
@@ -88,11 +86,11 @@ class Crew:
         await asyncio.gather(*(self._look_at(slot) for slot in busy))
         now_s = time.monotonic()
         for slot in busy:
-            if slot.is_stuck(now_s, self._stuck_s):
+            if slot.is_stuck(now_s, self._limits.stuck_s):
                 self.kill(slot, "stuck")
 
     def _room(self, slot: EngineSlot) -> int:
-        return self._num_slots[slot.engine_class[0]]
+        return self._limits.num_slots[slot.engine_class[0]]
 
     def _classes(self) -> list[EngineClass]:
         return [slot.engine_class for slot in self.engines]
@@ -107,7 +105,7 @@ class Crew:
         cpus, gpus = capacity.cost(engine_class)
         name = f"engine-{next(self._numbers)}"
         actor = (
-            actor_of(self._num_slots[device])
+            actor_of(self._limits.num_slots[device])
             .options(num_cpus=cpus, num_gpus=gpus, max_restarts=0)
             .remote(device, threads)
         )

@@ -13,9 +13,11 @@ from typing import Any
 import ray
 import structlog
 from ray.exceptions import GetTimeoutError, RayError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from service.settings import Settings
 from workers import logs, pool, ray_session
+from workers.engine_slots import Limits
 from workers.parent import die_with_parent
 
 PING_EVERY_S = 1.0
@@ -32,17 +34,24 @@ def main() -> None:
     logs.configure(settings, process="engine_host")
     ray_session.connect(settings.ray_address)
     _bury_predecessor()
-    num_slots = {device: settings.slots_of(device) for device in ("cpu", "cuda")}
+    limits = Limits(
+        settings.engine_idle_s,
+        settings.engine_stuck_s,
+        {device: settings.slots_of(device) for device in ("cpu", "cuda")},
+        settings.cluster_cpus,
+        settings.cluster_gpus,
+    )
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     actor: Any = (
         ray.remote(pool.Pool)
-        .options(name=pool.NAME, num_cpus=0, max_restarts=0, max_concurrency=MAX_CALLS)
-        .remote(settings.engine_idle_s, settings.engine_stuck_s, num_slots, settings.quota_running_lineages)
+        .options(name=pool.NAME, num_cpus=0, max_restarts=0, max_concurrency=MAX_CALLS, scheduling_strategy=here)
+        .remote(limits, settings.quota_running_lineages)
     )
     ray.get(actor.ping.remote(), timeout=60)
     tending = actor.run.remote()
     if ray_session.is_local(settings.ray_address):
         # A search usually follows the start of a local service, and importing torch takes seconds.
-        num_levels = NUM_PREPARED * num_slots[settings.device_class]
+        num_levels = NUM_PREPARED * limits.num_slots[settings.device_class]
         actor.prepare.remote(settings.device_class, 1, num_levels)
     structlog.get_logger().info("engine host ready")
     _watch(actor, tending)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import statistics
 import time
 from collections import deque
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from workers.engines.orders import Order
@@ -97,12 +98,35 @@ class EngineSlot:
 
 
 @dataclass(frozen=True)
+class Limits:
+    """What bounds the engines of a cluster.
+
+    Attributes:
+        idle_s: After how long an unused engine goes.
+        stuck_s: After how long without progress a busy engine is killed, if its steps are not known to be slower.
+        num_slots: Levels that an engine trains at once, by class of device.
+        cpus: CPUs that the cluster may grow to; 0 where it does not grow.
+        gpus: GPUs that it may grow to.
+    """
+
+    idle_s: float
+    stuck_s: float
+    num_slots: Mapping[str, int]
+    cpus: float = 0.0
+    gpus: float = 0.0
+
+
+@dataclass(frozen=True)
 class Capacity:
-    """CPUs and GPUs of the cluster, in all and of its largest node."""
+    """CPUs and GPUs of the cluster, in all, those it may grow to among them, and of its largest node."""
 
     cpus: float
     gpus: float
     largest_cpus: float
+
+    def reaching(self, limits: Limits) -> Capacity:
+        """Return what the cluster may grow to, where that is more."""
+        return replace(self, cpus=max(self.cpus, limits.cpus), gpus=max(self.gpus, limits.gpus))
 
     def cost(self, engine_class: EngineClass) -> tuple[float, float]:
         """CPUs and GPUs that an engine reserves; one that wants more threads than any node has takes a whole one."""

@@ -16,8 +16,8 @@ from typing import Any
 import structlog
 from ray.exceptions import RayError
 
-from workers.crew import Crew, cluster_capacity, first_line
-from workers.engine_slots import EngineClass, Job
+from workers.crew import Crew, first_line
+from workers.engine_slots import EngineClass, Job, Limits
 from workers.engines.orders import Admission, Failure, Order, Reply, Trained
 from workers.fair_queue import FairQueue
 from workers.tenant_share import TenantShare
@@ -49,10 +49,10 @@ class Work:
 class Pool:
     """Orders in, outcomes out; every method runs in one event loop."""
 
-    def __init__(self, idle_s: float, stuck_s: float, num_slots: dict[str, int], max_running: int) -> None:
+    def __init__(self, limits: Limits, max_running: int) -> None:
         self._max_running = max_running
-        self._num_slots = num_slots
-        self._crew = Crew(idle_s, stuck_s, num_slots, self._serve)
+        self._num_slots = limits.num_slots
+        self._crew = Crew(limits, self._serve)
         self._queue: FairQueue[Work] = FairQueue()
         self._tickets: dict[str, Work] = {}
         self._open: dict[JobKey, Work] = {}
@@ -78,8 +78,8 @@ class Pool:
         return True
 
     async def slots(self, device: str, threads: int) -> int:
-        """How many levels of one class can be in training at once, with all that the cluster has."""
-        return cluster_capacity().engines((device, threads)) * self._num_slots[device]
+        """How many levels of one class can be in training at once, with all that the cluster has or may grow to."""
+        return self._crew.capacity().engines((device, threads)) * self._num_slots[device]
 
     async def prepare(self, device: str, threads: int, num: int) -> None:
         """Have room for so many levels of one class, as far as the cluster goes, before they are asked for."""

@@ -65,6 +65,14 @@ seccompProfile: {type: RuntimeDefault}
 {{- $device -}}
 {{- end -}}
 
+{{/* What all groups together may grow to, of "cpus" or "gpus": engines are asked for up to it. */}}
+{{- define "lth.reach" -}}
+{{- $sum := 0 -}}
+{{- $of := .of -}}
+{{- range .root.Values.ray.groups }}{{ if .enabled }}{{ $sum = add $sum (mul .maxReplicas (index . $of)) }}{{ end }}{{ end -}}
+{{- $sum -}}
+{{- end -}}
+
 {{/* What API, dispatcher and engines agree on: where the record lies and which device is meant. */}}
 {{- define "lth.recordEnv" -}}
 - name: LTH_HOME

@@ -155,3 +155,15 @@ def _observed() -> Metrics:
     metrics = Metrics()
     metrics.observe("/healthz", "GET", 200, 0.01)
     return metrics
+
+
+@in_every_situation
+def test_engines_are_asked_for_up_to_what_all_groups_together_may_grow_to(situation: str) -> None:
+    (cluster,) = charts.of_kind(objects_of(situation), "RayCluster")
+    most = {"num-cpus": 0, "num-gpus": 0}
+    for group in cluster["spec"]["workerGroupSpecs"]:
+        for name in most:
+            most[name] += group["maxReplicas"] * int(group["rayStartParams"][name])
+    own = dict(variables(situation))["dispatcher"]
+    assert [own["LTH_CLUSTER_CPUS"], own["LTH_CLUSTER_GPUS"]] == [str(value) for value in most.values()]
+    assert most["num-cpus"] > 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from workers.engine_slots import Capacity, EngineSlot, Job
+from workers.engine_slots import Capacity, EngineSlot, Job, Limits
 from workers.engines.orders import Order
 
 
@@ -40,6 +40,15 @@ def test_a_device_that_is_not_there_yet_is_asked_for_once() -> None:
 
 def test_one_engine_per_gpu() -> None:
     assert Capacity(16.0, 2.0, 8.0).engines(("cuda", 1)) == 2
+
+
+def test_a_cluster_that_may_grow_is_asked_for_engines_up_to_what_it_may_grow_to() -> None:
+    now = Capacity(8.0, 1.0, 8.0)
+    grown = now.reaching(Limits(60, 60, {"cpu": 1, "cuda": 128}, cpus=32.0, gpus=4.0))
+    gpu = ("cuda", 1)
+    assert not now.carries(gpu, [gpu])
+    assert [grown.carries(gpu, [gpu] * others) for others in range(5)] == [True, True, True, True, False]
+    assert now.reaching(Limits(60, 60, {"cpu": 1, "cuda": 128})) == now
 
 
 def test_an_engine_without_progress_is_stuck_after_a_minute() -> None:
