@@ -7,69 +7,133 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from lth_core.engines.checkpoint import Checkpoint
+from lth_core.level import train_level
+from lth_core.level_task import LevelTask
+from lth_core.weights import to_safetensors
+from service.settings import Settings
+from service.store.record import Record
 from tests.faults.conftest import mask_digests
 from tests.support.stack import Stack, running_stack
+from tests.support.tiny import tiny_arrays, tiny_data, tiny_info, tiny_lineage
+from tests.support.valkey import start_valkey, stop_valkey
+from workers.bridge import Bridge
+from workers.engines.orders import Order
 
+STEPS = 30_000
 ALONE: dict[str, Any] = {
     "spec": {
         "model": {"name": "mlp", "sizes": [64, 300, 100, 10]},
         "dataset": {"name": "digits"},
-        "train": {"steps": 30_000, "eval_every": 500},
+        "train": {"steps": STEPS, "eval_every": 500},
         "prune": {"levels": 1, "fraction": 0.4},
         "replicates": [0],
         "treatments": [],
     }
 }
-FULL_PACK: dict[str, Any] = {
-    "spec": {
-        **ALONE["spec"],
-        "model": {"name": "mlp", "sizes": [64, 48, 10]},
-        "train": {"steps": 2000, "eval_every": 500},
-        "replicates": [0, 1, 2, 3],
-    },
-    "resources": {"engine": "pack"},
-}
+SLOTS, STEPS_OF_A_PACK = 4, 4000
+PACKED = tiny_lineage(train={"steps": STEPS_OF_A_PACK, "eval_every": 500}, engine="pack")
 
 
-def kept_steps(stack: Stack) -> list[int]:
-    """Return how far the levels in training were when they were last written."""
-    paths = (stack.home / "objects" / "scratch").glob("checkpoints/local/*/L000.*.safetensors")
+def kept_steps(store: Path) -> list[int]:
+    """Return how far the levels 0 in training were when they were last written."""
+    paths = (store / "scratch").glob("checkpoints/local/*/L000.*.safetensors")
     return [Checkpoint.from_bytes(path.read_bytes()).step for path in paths]
 
 
-def until_kept(stack: Stack, num: int, beyond: int) -> int:
-    """Wait for checkpoints of so many levels beyond a step; return the earliest of their steps."""
+def until_kept(store: Path, num: int) -> list[int]:
+    """Wait for checkpoints of so many levels; return their steps."""
     deadline = time.monotonic() + 120
-    while len(found := kept_steps(stack)) < num or min(found) <= beyond:
-        assert time.monotonic() < deadline, f"no {num} checkpoints beyond {beyond}: {found}"
-        time.sleep(0.05)
-    return min(found)
+    while len(found := kept_steps(store)) < num:
+        assert time.monotonic() < deadline, f"never {num} checkpoints: {found}"
+        time.sleep(0.02)
+    return found
 
 
-@pytest.mark.parametrize(("search", "slots"), [(ALONE, 1), (FULL_PACK, 4)], ids=["alone", "full pack"])
-def test_levels_go_on_where_their_killed_engine_had_last_written_and_end_with_the_same_masks(
-    search: dict[str, Any], slots: int, tmp_path: Path
-) -> None:
-    steps, replicates = search["spec"]["train"]["steps"], search["spec"]["replicates"]
-    with running_stack(tmp_path / "home", checkpoint_every_s="0.5", engine_slots=str(slots)) as stack:
-        submitted = stack.submit(search, key="long")
-        before = until_kept(stack, len(replicates), beyond=steps // 10)
+def test_a_level_goes_on_where_its_killed_engine_had_last_written_and_ends_with_the_same_masks(tmp_path: Path) -> None:
+    with running_stack(tmp_path / "home", checkpoint_every_s="0.5") as stack:
+        search = stack.submit(ALONE, key="long")
+        [before] = until_kept(stack.home / "objects", 1)
         for engine in stack.processes("ray::", "Engine"):  # one of them trains
             engine.kill()
-        assert stack.wait(submitted)["status"] == "succeeded"
-        masks = stack.masks(submitted)
-        dense = [json.loads(path.read_text()) for path in (stack.home / "objects").glob("lineages/*/*/L000.json")]
-    assert [before <= manifest["provenance"]["resumed_at"] < steps for manifest in dense] == [True] * len(replicates)
-    assert {manifest["engine"] for manifest in dense} == {"cpu" if slots == 1 else "pack"}
+        assert stack.wait(search)["status"] == "succeeded"
+        masks, resumed = stack.masks(search), resumed_at(stack)
+    assert [before <= step < STEPS for step in resumed] == [True]
 
     spec = tmp_path / "spec.json"
-    spec.write_text(json.dumps(search))
-    command = [sys.executable, "-m", "lth_core.run", str(spec), "--out", str(tmp_path / "alone"), "--slots", "1"]
+    spec.write_text(json.dumps(ALONE))
+    command = [sys.executable, "-m", "lth_core.run", str(spec), "--out", str(tmp_path / "alone")]
     subprocess.run(command, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, timeout=240)
     assert masks == mask_digests(tmp_path / "alone")
+
+
+def resumed_at(stack: Stack) -> list[int]:
+    """Return at which step the dense network's training went on."""
+    manifests = (stack.home / "objects").glob("lineages/*/*/L000.json")
+    return [json.loads(path.read_text())["provenance"]["resumed_at"] for path in manifests]
+
+
+def test_a_killed_full_pack_goes_on_in_another_process_with_every_level_and_to_the_same_bits(store: Path) -> None:
+    lineages = [PACKED.model_copy(update={"replicate": replicate}) for replicate in range(SLOTS)]
+    orders = [
+        Order("local", "srch_x", f"lin_{i}", f"{i:064x}", 0, lineage.model_dump_json(), "cpu", 1, STEPS_OF_A_PACK)
+        for i, lineage in enumerate(lineages)
+    ]
+    with engine_process(store, orders) as engine:
+        before = until_kept(store, SLOTS)
+        engine.kill()
+        engine.wait()
+    with engine_process(store, orders) as engine:
+        assert engine.wait(timeout=240) == 0
+    replies = json.loads((store.parent / "replies.json").read_text())
+    assert [reply["engine"] for reply in replies] == ["pack"] * SLOTS
+    assert all(min(before) <= reply["resumed_at"] < STEPS_OF_A_PACK for reply in replies), (before, replies)
+    for lineage, reply in zip(lineages, replies, strict=True):
+        assert reply["core"] == train_level(LevelTask(lineage, 0), tiny_data()).core
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Path]:
+    """An object store with the tiny data set."""
+    valkey = start_valkey()
+    bridge = Bridge("record")
+    try:
+        folder = tmp_path / "objects"
+        folder.mkdir()
+        settings = Settings(home=tmp_path, redis_url=valkey.url, store_url=f"file://{folder}")
+        record: Record = bridge.call(Record.open(settings))
+        arrays = to_safetensors(tiny_arrays())
+        bridge.call(record.register_dataset(tiny_info(), {"arrays.safetensors": arrays}))
+        bridge.call(record.close())
+        yield folder
+    finally:
+        bridge.close()
+        stop_valkey(valkey)
+
+
+@contextmanager
+def engine_process(store: Path, orders: list[Order]) -> Iterator[subprocess.Popen[str]]:
+    """An engine with as many slots as orders, in a process of its own."""
+    environ = {
+        **os.environ,
+        "LTH_HOME": str(store.parent),
+        "LTH_STORE_URL": f"file://{store}",
+        "LTH_ENGINE_SLOTS": str(len(orders)),
+        "LTH_CHECKPOINT_EVERY_S": "0.1",
+    }
+    command = [sys.executable, "-m", "tests.faults.engine_child", str(store.parent / "replies.json")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, text=True, env=environ) as engine:
+        assert engine.stdin is not None
+        try:
+            engine.stdin.write(json.dumps([order.to_dict() for order in orders]))
+            engine.stdin.close()
+            yield engine
+        finally:
+            engine.kill()
