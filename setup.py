@@ -9,7 +9,7 @@ SOURCE = Path("lth_core/native/source")
 
 
 def sources_sha256() -> str:
-    """Return what `lth_core.native.library.sources_sha256` returns for these sources."""
+    """Return what `lth_core.native.compiled.sources_sha256` returns for these sources."""
     digest = hashlib.sha256()
     for path in sorted(SOURCE.glob("*.[ch]")):
         digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from lth_core.engines.choice import NUMERICS_OF, EngineKind
-from lth_core.native import library
+from lth_core.native import compiled
 
 SWITCHES = (
     "ATEN_CPU_CAPABILITY",
@@ -66,7 +66,7 @@ def fingerprint(
 def _kernel(engine: EngineKind) -> str:
     """Return a name for the code that does an engine's arithmetic."""
     if engine == "cpu":
-        return f"native-{library.identity()[:16]}"
+        return f"native-{compiled.identity()[:16]}"
     return {"reference": "torch-autograd", "conv": "torch-by-hand", "pack": "pack"}[engine]
 
 

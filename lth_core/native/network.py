@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from lth_core.native.checks import check_array, check_network, check_range
+from lth_core.native.compiled import load
 from lth_core.native.layers import Bools, DenseLayout, Floats, LayerState, SparseLayout, is_dense, live_rows
-from lth_core.native.library import load
 from lth_core.native.structs import KINDS, Array, LayerStruct, NetworkStruct, address, aligned, round_up, rows48, zeros
 from lth_core.native.tiles import EvalTiles
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from lth_core.native.library import load
+from lth_core.native.compiled import load
 from lth_core.native.structs import address, round_up
 
 _MAX_BUCKET_BITS = 24

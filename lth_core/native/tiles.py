@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from lth_core.native.checks import check_array
+from lth_core.native.compiled import load
 from lth_core.native.layers import TILE_COLS
-from lth_core.native.library import load
 from lth_core.native.structs import address, round_up, zeros
 
 WIDTH = 64

@@ -13,7 +13,7 @@ from lth_core.engines.choice import EngineKind
 from lth_core.engines.cpu.network import CpuNetwork
 from lth_core.errors import NonFiniteError
 from lth_core.measuring import Judge, Window
-from lth_core.native import library
+from lth_core.native import compiled
 from lth_core.native.orders import permutation
 from lth_core.optimizers import OptimizerState
 from lth_core.pulse import MAX_SILENT_STEPS, Pulse
@@ -22,7 +22,7 @@ from lth_core.weights import Array, Weights
 
 def can_run() -> bool:
     """Tell whether this machine has the native kernels and an instruction set they are written for."""
-    return library.available()
+    return compiled.available()
 
 
 class CpuTraining:

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch.nn import functional as F  # noqa: N812 - the name the field uses
 
-from lth_core.native import library
+from lth_core.native import compiled
 from lth_core.native.network import NativeNetwork, NativeOptimizer
 from lth_core.optimizers import Adam, Sgd
 from tests.support.requires import require
@@ -21,7 +21,7 @@ ADAM = NativeOptimizer("adam")
 
 @pytest.fixture(scope="session", autouse=True)
 def _kernels():
-    require(library.available(), library.reason() or "")
+    require(compiled.available(), compiled.reason() or "")
 
 
 @dataclass(frozen=True)

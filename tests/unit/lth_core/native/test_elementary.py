@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lth_core.native.library import load
+from lth_core.native.compiled import load
 from lth_core.native.structs import address
 
 
