@@ -15,16 +15,16 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - the name the field uses
 
 from lth_core import random
-from lth_core.augmentation import Augmentation
 from lth_core.data import TensorData, batches, split
+from lth_core.engines.augmenting import augmentation_of
 from lth_core.engines.base import Plan, Trained
 from lth_core.engines.checkpoint import Checkpoint
 from lth_core.engines.choice import EngineKind
-from lth_core.errors import NonFiniteError
+from lth_core.engines.course import Course, resumed
 from lth_core.evaluation import Score, evaluate
 from lth_core.keeping import Keep
 from lth_core.masks import pack_mask, unpack_mask
-from lth_core.measuring import Judge, Part, TensorWindow
+from lth_core.measuring import Part, TensorWindow
 from lth_core.models import FlatNetwork, Snapshot
 from lth_core.optimizers import OptimizerState, build_optimizer, load_state, read_state
 from lth_core.pulse import Pulse
@@ -73,24 +73,25 @@ class ReferenceTraining:
         self._gradient = torch.empty_like(self._net.vector)
         self._one = torch.ones((), device=data.device)
         self._examples: Iterator[tuple[Tensor, Tensor]] | None = None
-        self._recorded: Weights | None = None
-        self._recorded_optimizer: OptimizerState | None = None
+        self._window = resumed(TensorWindow, checkpoint)
+        digest = self._parts.validation_sha256
+        self._course = Course(plan, self.engine, self, self._judged, pulse, self._window, digest, checkpoint)
         if checkpoint is None:
-            self.step = plan.first_step
-            self._window = TensorWindow()
-            self._judge = Judge(self._recipe, self._judged, pulse)
-            self._judge.look(self.step, plan.learning_rate(self.step), train=None)
+            self._course.look_at_start()
             self._tighten(self._began)
-            self._record()
+            self._course.record()
         else:
-            self.step = checkpoint.step
-            self._window = TensorWindow(checkpoint.window)
-            self._judge = Judge(self._recipe, self._judged, pulse, checkpoint.curves.copy())
             self._restore(checkpoint)
+
+    @property
+    def step(self) -> int:
+        """Updates done."""
+        return self._course.step
 
     def advance(self, until: int) -> None:
         """Train on to `until` updates; errors as the interface says."""
-        for step in range(self.step, until):
+        course = self._course
+        for step in range(course.step, until):
             images, labels = self._batch()
             self._net.at_step(step)
             logits = self._net.network(images)
@@ -98,53 +99,38 @@ class ReferenceTraining:
             gradients = torch.autograd.grad(loss, self._net.parameters, self._one)
             torch.cat([part.reshape(-1) for part in gradients], out=self._gradient)
             self._keep.mask_gradient(self._gradient)
-            lr = self._plan.learning_rate(step)
-            self._optimizer.step(self._gradient, lr)
+            self._optimizer.step(self._gradient, self._plan.learning_rate(step))
             self._keep.mask_weights()
             self._window.note(loss, logits, labels)
-            self.step = step + 1
-            self._pulse.beat(self.step)
+            course.step = step + 1
+            self._pulse.beat(course.step)
             self._tighten(None)
-            self._record()
-            if self.step % self._recipe.eval_every == 0 or self.step == self._recipe.steps:
+            course.record()
+            if course.is_due:
                 tightening = self._plan.tightening
-                settled = tightening is None or self.step >= tightening.end_step
-                self._judge.look(self.step, lr, train=self._window.take(self.step), counts=settled)
+                course.look(counts=tightening is None or course.step >= tightening.end_step)
 
     def finish(self) -> Trained:
         """Return what the training left behind; errors as the interface says."""
-        if not bool(torch.isfinite(self._net.vector).all()):
-            raise NonFiniteError(self._recipe.steps, "weight")
-        final = self._net.read()
-        self._judge.read_test_set()
-        return Trained(
-            self._began,
-            self._recorded,
-            final,
-            self._judge.curves,
-            self._parts.validation_sha256,
-            self._recorded_optimizer,
-            self._keep.mask,
-        )
+        return self._course.finish(self._began, self._keep.mask)
 
     def checkpoint(self) -> Checkpoint:
         """Return everything that is needed to go on from here."""
-        tensors = self._plan.lineage.tensors()
-        arrays: dict[str, Array] = {f"now.{name}": array for name, array in self._net.read().items()}
-        arrays.update({f"optimizer.{name}": array for name, array in read_state(self._optimizer).items()})
-        arrays.update({f"best.{name}": tensor.cpu().numpy() for name, tensor in self._judged.best_arrays().items()})
-        arrays.update({f"recorded.{name}": array for name, array in (self._recorded or {}).items()})
-        arrays.update({f"recorded_optimizer.{n}": array for n, array in (self._recorded_optimizer or {}).items()})
-        mask = self._keep.mask
-        return Checkpoint(
-            plan=self._plan.digest,
-            engine=self.engine,
-            step=self.step,
-            arrays=arrays,
-            curves=self._judge.curves.copy(),
-            window=self._window.state(),
-            mask=None if self._plan.tightening is None or mask is None else pack_mask(mask, tensors),
-        )
+        tightens, mask = self._plan.tightening is not None, self._keep.mask
+        packed = pack_mask(mask, self._plan.lineage.tensors()) if tightens and mask is not None else None
+        return self._course.checkpoint(packed)
+
+    def read(self) -> Weights:
+        """Return copies of the weights and running statistics."""
+        return self._net.read()
+
+    def read_state(self, step: int) -> OptimizerState:  # noqa: ARG002 - its optimizer counts by itself
+        """Return copies of what the optimizer remembers."""
+        return read_state(self._optimizer)
+
+    def read_best(self) -> dict[str, Array]:
+        """Return the copy at the lowest validation loss."""
+        return {name: tensor.cpu().numpy() for name, tensor in self._judged.best_arrays().items()}
 
     def _restore(self, checkpoint: Checkpoint) -> None:
         self._net.load(checkpoint.part("now"))
@@ -153,21 +139,12 @@ class ReferenceTraining:
             mask = unpack_mask(checkpoint.mask, self._plan.lineage.tensors())
             self._keep = Keep(self._net, self._optimizer, mask, held=False)
         self._judged.take_best({name: torch.from_numpy(array) for name, array in checkpoint.part("best").items()})
-        self._recorded = checkpoint.part("recorded") or None
-        self._recorded_optimizer = checkpoint.part("recorded_optimizer") or None
-        if self._plan.record_optimizer and self._recorded is not None and self._recorded_optimizer is None:
-            self._recorded_optimizer = {}
 
     def _tighten(self, weights: Weights | None) -> None:
         tightening = self._plan.tightening
         if tightening is not None and tightening.is_due(self.step):
             now = self._net.read() if weights is None else weights
             self._keep = self._keep.tighter(tightening.mask_after(self.step, self._keep.mask, now))
-
-    def _record(self) -> None:
-        if self.step == self._plan.record_at:
-            self._recorded = self._net.read()
-            self._recorded_optimizer = read_state(self._optimizer) if self._plan.record_optimizer else None
 
     def _batch(self) -> tuple[Tensor, Tensor]:
         if self._examples is None:
@@ -179,7 +156,7 @@ class ReferenceTraining:
                 self._recipe.batch_size,
                 self.step,
                 order=streams.order,
-                augmentation=_augmentation(self._plan, self._data),
+                augmentation=augmentation_of(self._plan, self._data),
             )
         return next(self._examples)
 
@@ -230,11 +207,3 @@ def train(plan: Plan, data: TensorData, pulse: Pulse) -> Trained:
     training = ReferenceTraining(plan, data, pulse)
     training.advance(plan.lineage.train.steps)
     return training.finish()
-
-
-def _augmentation(plan: Plan, data: TensorData) -> Augmentation | None:
-    recipe = plan.lineage.train
-    if not recipe.flip and not recipe.crop_padding:
-        return None
-    key = random.seed_key(plan.lineage.replicate, plan.streams.augment)
-    return Augmentation(recipe.flip, recipe.crop_padding, key, data.normalisation.fill)

@@ -7,17 +7,16 @@ from collections.abc import Callable, Iterator, Mapping
 import torch
 from torch import Tensor
 
-from lth_core import random
-from lth_core.augmentation import Augmentation
 from lth_core.data import Split, TensorData, batches, split
+from lth_core.engines.augmenting import augmentation_of
 from lth_core.engines.base import Plan, Trained
 from lth_core.engines.checkpoint import Checkpoint
 from lth_core.engines.choice import EngineKind
 from lth_core.engines.conv.network import ConvNetwork
 from lth_core.engines.conv.support import supports
-from lth_core.errors import NonFiniteError
+from lth_core.engines.course import Course, resumed
 from lth_core.evaluation import Score
-from lth_core.measuring import Judge, Part, TensorWindow
+from lth_core.measuring import Part, TensorWindow
 from lth_core.optimizers import OptimizerState
 from lth_core.pulse import Pulse
 from lth_core.weights import Array, Weights
@@ -51,76 +50,58 @@ class ConvTraining:
         self._net = ConvNetwork(lineage, plan.mask)
         self._judged = JudgedConvNetwork(self._net, data, self._parts)
         self._examples: Iterator[tuple[Tensor, Tensor]] | None = None
-        self._recorded: Weights | None = None
-        self._recorded_optimizer: OptimizerState | None = None
         self._net.load(plan.start)
         if plan.optimizer_state is not None:
             self._net.load_state(plan.optimizer_state)
         self._began = self._net.read()
+        self._window = resumed(TensorWindow, checkpoint)
+        digest = self._parts.validation_sha256
+        self._course = Course(plan, self.engine, self, self._judged, pulse, self._window, digest, checkpoint)
         if checkpoint is None:
-            self.step = plan.first_step
-            self._window = TensorWindow()
-            self._judge = Judge(self._recipe, self._judged, pulse)
-            self._judge.look(self.step, plan.learning_rate(self.step), train=None)
-            self._record()
+            self._course.look_at_start()
+            self._course.record()
         else:
-            self.step = checkpoint.step
-            self._window = TensorWindow(checkpoint.window)
-            self._judge = Judge(self._recipe, self._judged, pulse, checkpoint.curves.copy())
-            self._restore(checkpoint)
+            self._net.load(checkpoint.part("now"))
+            self._net.load_state(checkpoint.part("optimizer"))
+            self._judged.take_best(checkpoint.part("best"))
+
+    @property
+    def step(self) -> int:
+        """Updates done."""
+        return self._course.step
 
     def advance(self, until: int) -> None:
         """Train on to `until` updates; errors as the interface says."""
-        for step in range(self.step, until):
+        course = self._course
+        for step in range(course.step, until):
             images, labels = self._batch()
-            lr = self._plan.learning_rate(step)
-            loss, logits = self._net.step(images, labels, step, lr)
+            loss, logits = self._net.step(images, labels, step, self._plan.learning_rate(step))
             self._window.note(loss, logits, labels)
-            self.step = step + 1
-            self._pulse.beat(self.step)
-            self._record()
-            if self.step % self._recipe.eval_every == 0 or self.step == self._recipe.steps:
-                self._judge.look(self.step, lr, train=self._window.take(self.step))
+            course.step = step + 1
+            self._pulse.beat(course.step)
+            course.record()
+            if course.is_due:
+                course.look()
 
     def finish(self) -> Trained:
         """Return what the training left behind; errors as the interface says."""
-        if not self._net.is_finite:
-            raise NonFiniteError(self._recipe.steps, "weight")
-        final = self._net.read()
-        self._judge.read_test_set()
-        return Trained(
-            self._began,
-            self._recorded,
-            final,
-            self._judge.curves,
-            self._parts.validation_sha256,
-            self._recorded_optimizer,
-            self._plan.mask,
-        )
+        return self._course.finish(self._began, self._plan.mask)
 
     def checkpoint(self) -> Checkpoint:
         """Return everything that is needed to go on from here."""
-        arrays: dict[str, Array] = {f"now.{name}": array for name, array in self._net.read().items()}
-        arrays.update({f"optimizer.{name}": array for name, array in self._net.read_state().items()})
-        arrays.update({f"best.{name}": array for name, array in self._judged.best_arrays().items()})
-        arrays.update({f"recorded.{name}": array for name, array in (self._recorded or {}).items()})
-        arrays.update({f"recorded_optimizer.{n}": array for n, array in (self._recorded_optimizer or {}).items()})
-        return Checkpoint(
-            self._plan.digest, self.engine, self.step, arrays, self._judge.curves.copy(), self._window.state()
-        )
+        return self._course.checkpoint()
 
-    def _restore(self, checkpoint: Checkpoint) -> None:
-        self._net.load(checkpoint.part("now"))
-        self._net.load_state(checkpoint.part("optimizer"))
-        self._judged.take_best(checkpoint.part("best"))
-        self._recorded = checkpoint.part("recorded") or None
-        if self._recorded is not None and self._plan.record_optimizer:
-            self._recorded_optimizer = checkpoint.part("recorded_optimizer")
+    def read(self) -> Weights:
+        """Return copies of the weights."""
+        return self._net.read()
 
-    def _record(self) -> None:
-        if self.step == self._plan.record_at:
-            self._recorded = self._net.read()
-            self._recorded_optimizer = self._net.read_state() if self._plan.record_optimizer else None
+    def read_state(self, step: int) -> OptimizerState:  # noqa: ARG002 - its optimizer counts by itself
+        """Return copies of what the optimizer remembers."""
+        return self._net.read_state()
+
+    def read_best(self) -> dict[str, Array]:
+        """Return the copy at the lowest validation loss."""
+        return self._judged.best_arrays()
 
     def _batch(self) -> tuple[Tensor, Tensor]:
         if self._examples is None:
@@ -131,7 +112,7 @@ class ConvTraining:
                 self._recipe.batch_size,
                 self.step,
                 order=self._plan.streams.order,
-                augmentation=_augmentation(self._plan, self._data),
+                augmentation=augmentation_of(self._plan, self._data),
             )
         return next(self._examples)
 
@@ -174,14 +155,6 @@ class JudgedConvNetwork:
     def take_best(self, arrays: Mapping[str, Array]) -> None:
         """Take over a copy that `best_arrays` returned."""
         self._best = torch.from_numpy(arrays["vector"].copy()) if arrays else None
-
-
-def _augmentation(plan: Plan, data: TensorData) -> Augmentation | None:
-    recipe = plan.lineage.train
-    if not recipe.flip and not recipe.crop_padding:
-        return None
-    key = random.seed_key(plan.lineage.replicate, plan.streams.augment)
-    return Augmentation(recipe.flip, recipe.crop_padding, key, data.normalisation.fill)
 
 
 def _check(plan: Plan) -> None:

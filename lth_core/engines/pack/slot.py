@@ -8,19 +8,20 @@ import numpy as np
 
 from lth_core.engines.base import Plan, Trained
 from lth_core.engines.checkpoint import Checkpoint
+from lth_core.engines.choice import EngineKind
+from lth_core.engines.course import Course, resumed
 from lth_core.engines.pack.layout import apart, buffers, parameters
 from lth_core.engines.pack.loading import Contents, beginning, continuation
 from lth_core.engines.pack.rates import Rates
 from lth_core.engines.pack.shape import MOMENT_NAMES, optimizer_kind
 from lth_core.engines.pack.state import PackState
-from lth_core.errors import NonFiniteError
 from lth_core.evaluation import Score
-from lth_core.measuring import Judge, Part, Window
+from lth_core.measuring import Part, Window
 from lth_core.optimizers import OptimizerState
 from lth_core.pulse import Pulse
-from lth_core.weights import Weights
+from lth_core.weights import Array, Weights
 
-ENGINE = "pack"
+ENGINE: EngineKind = "pack"
 
 
 class Slot:
@@ -34,7 +35,6 @@ class Slot:
         name: The caller's name for the training.
         plan: What is trained.
         pulse: Hears of every segment and evaluation, and may end the training.
-        step: Updates done.
         rates: What scales its updates.
 
     Args:
@@ -67,23 +67,25 @@ class Slot:
         self.place, self.name, self.plan, self.pulse = place, name, plan, pulse
         self.rates = Rates(plan)
         self._recipe = plan.lineage.train
-        self._state, self._score, self._validation_sha256 = state, score, validation_sha256
+        self._state, self._score = state, score
         self._tensors = plan.lineage.tensors()
         self._began = apart(began.weights, parameters(self._tensors)) | apart(began.buffers, buffers(self._tensors))
-        self._recorded: Weights | None = None
-        self._recorded_optimizer: OptimizerState | None = None
         self._scores: dict[Part, Score] = {}
-        self.step = plan.first_step if checkpoint is None else checkpoint.step
+        self._window = resumed(Window, checkpoint)
+        self._course = Course(plan, ENGINE, self, self, pulse, self._window, validation_sha256, checkpoint)
         self._count_ahead = found.count - self.step
         self._load(found)
         if checkpoint is None:
-            self._window = Window()
-            self._judge = Judge(self._recipe, self, pulse)
             self.record()
         else:
-            self._window = Window(checkpoint.window)
-            self._judge = Judge(self._recipe, self, pulse, checkpoint.curves.copy())
-            self._restore(checkpoint)
+            best = checkpoint.part("best")
+            state.write(place, state.best, np.asarray(best["vector"], dtype=np.float32))
+            state.write(place, state.best_buffers, np.asarray(best["buffers"], dtype=np.float32))
+
+    @property
+    def step(self) -> int:
+        """Updates done."""
+        return self._course.step
 
     @property
     def count(self) -> int:
@@ -93,17 +95,17 @@ class Slot:
     @property
     def remaining(self) -> int:
         """Updates still to do."""
-        return self._recipe.steps - self.step
+        return self._course.remaining
 
     @property
     def is_fresh(self) -> bool:
         """Whether its first evaluation is still to come."""
-        return not self._judge.curves.points
+        return not self._course.curves.points
 
     @property
     def is_due(self) -> bool:
         """Whether it is evaluated after the updates done."""
-        return self.step % self._recipe.eval_every == 0 or not self.remaining
+        return self._course.is_due
 
     @property
     def reads_test(self) -> bool:
@@ -113,15 +115,12 @@ class Slot:
     @property
     def next_border(self) -> int:
         """The step at which the host has to look at it again."""
-        borders = [(self.step // self._recipe.eval_every + 1) * self._recipe.eval_every, self._recipe.steps]
-        if self.plan.record_at is not None and self.plan.record_at > self.step:
-            borders.append(self.plan.record_at)
-        return min(borders)
+        return self._course.next_border
 
     def took(self, losses: list[float], num_correct: int) -> None:
         """Note updates that were done: their mean losses in order, and how many examples were classified correctly."""
         self._window.add(losses, num_correct, len(losses) * self._recipe.batch_size)
-        self.step += len(losses)
+        self._course.step += len(losses)
 
     def look(self) -> None:
         """Take a point of the curves; scores that the pack has prepared are used first.
@@ -130,15 +129,14 @@ class Slot:
             NonFiniteError: If a loss is not finite.
             LevelCancelled: If the caller asked to stop.
         """
-        train = None if self.is_fresh else self._window.take(self.step)
-        lr = self.plan.learning_rate(self.step if self.is_fresh else self.step - 1)
-        self._judge.look(self.step, lr, train=train)
+        if self.is_fresh:
+            self._course.look_at_start()
+        else:
+            self._course.look()
 
     def record(self) -> None:
         """Copy weights, and the optimizer's state where it is asked for, if this is the step for it."""
-        if self.step == self.plan.record_at:
-            self._recorded = self.read()
-            self._recorded_optimizer = self.read_optimizer() if self.plan.record_optimizer else None
+        self._course.record()
 
     def finish(self) -> Trained:
         """Return what the training left behind.
@@ -147,32 +145,11 @@ class Slot:
             NonFiniteError: If a weight is not finite.
             LevelCancelled: If the caller asked to stop.
         """
-        final = self.read()
-        if not all(np.isfinite(final[tensor.name]).all() for tensor in parameters(self._tensors)):
-            raise NonFiniteError(self._recipe.steps, "weight")
-        self._judge.read_test_set()
-        return Trained(
-            self._began,
-            self._recorded,
-            final,
-            self._judge.curves,
-            self._validation_sha256,
-            self._recorded_optimizer,
-            self.plan.mask,
-        )
+        return self._course.finish(self._began, self.plan.mask)
 
     def checkpoint(self) -> Checkpoint:
         """Return everything that is needed to go on from here, in any slot of any pack."""
-        state, place = self._state, self.place
-        arrays = {f"now.{name}": array for name, array in self.read().items()}
-        arrays.update({f"optimizer.{name}": array for name, array in self.read_optimizer().items()})
-        arrays["best.vector"] = state.read(place, state.best, state.num_parameters)
-        arrays["best.buffers"] = state.read(place, state.best_buffers, state.num_buffers)
-        arrays.update({f"recorded.{name}": array for name, array in (self._recorded or {}).items()})
-        arrays.update({f"recorded_optimizer.{n}": array for n, array in (self._recorded_optimizer or {}).items()})
-        return Checkpoint(
-            self.plan.digest, ENGINE, self.step, dict(arrays), self._judge.curves.copy(), self._window.state()
-        )
+        return self._course.checkpoint()
 
     def prepared(self, part: Part, score: Score) -> None:
         """Take a score that the pack found for all slots at once."""
@@ -199,14 +176,22 @@ class Slot:
         found |= apart(state.read(self.place, state.buffers, state.num_buffers), buffers(self._tensors))
         return {tensor.name: found[tensor.name] for tensor in self._tensors}
 
-    def read_optimizer(self) -> OptimizerState:
-        """Return copies of what the optimizer remembers, by its names."""
+    def read_state(self, step: int) -> OptimizerState:
+        """Return copies of what the optimizer remembers after `step` updates, by its names."""
         state, names = self._state, MOMENT_NAMES[optimizer_kind(self._recipe)]
         found: OptimizerState = {
             name: state.read(self.place, moment, state.num_parameters)
             for name, moment in zip(names, state.moments, strict=True)
         }
-        return found | {"count": np.array(self.count, dtype=np.float32)} if "mean" in names else found
+        return found | {"count": np.array(step + self._count_ahead, dtype=np.float32)} if "mean" in names else found
+
+    def read_best(self) -> dict[str, Array]:
+        """Return the copy at the lowest validation loss."""
+        state, place = self._state, self.place
+        return {
+            "vector": state.read(place, state.best, state.num_parameters),
+            "buffers": state.read(place, state.best_buffers, state.num_buffers),
+        }
 
     def _load(self, found: Contents) -> None:
         state, place, recipe = self._state, self.place, self._recipe
@@ -220,12 +205,3 @@ class Slot:
         state.decay[place] = recipe.weight_decay if recipe.weight_decay_mode == "coupled" else 0.0
         state.momentum[place] = recipe.momentum
         state.smoothing[place] = recipe.label_smoothing
-
-    def _restore(self, checkpoint: Checkpoint) -> None:
-        state, best = self._state, checkpoint.part("best")
-        state.write(self.place, state.best, np.asarray(best["vector"], dtype=np.float32))
-        state.write(self.place, state.best_buffers, np.asarray(best["buffers"], dtype=np.float32))
-        recorded = {name: np.asarray(array, dtype=np.float32) for name, array in checkpoint.part("recorded").items()}
-        self._recorded = recorded or None
-        if self._recorded is not None and self.plan.record_optimizer:
-            self._recorded_optimizer = checkpoint.part("recorded_optimizer")
