@@ -3,6 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
+# Tests without a cluster of their own share the cores, a file in one process.
+JOBS ?= 2
+PARALLEL := --numprocesses $(JOBS) --dist loadfile
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 .PHONY: demo test check unit contract integration faults bench chaos serve clean
@@ -23,10 +26,10 @@ check: $(VENV)/.dev
 	$(BIN)/lint-imports
 
 unit: $(VENV)/.dev
-	$(PYTEST) tests/unit tests/docs
+	$(PYTEST) $(PARALLEL) tests/unit tests/docs
 
 contract: $(VENV)/.dev
-	$(PYTEST) tests/contract
+	$(PYTEST) $(PARALLEL) tests/contract
 
 integration: $(VENV)/.dev
 	$(PYTEST) tests/integration
