@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from workers.board import Board, Chain, End, LevelNote, Mode, State
 from workers.engines.orders import Failure
+from workers.fair_queue import Priority
 from workers.schedulers import Rung
 from workers.trial_task import TrialTask
 
@@ -49,6 +50,7 @@ class SearchCoordinator:
         tenant: Whose search.
         search: The search.
         epoch: The leader's epoch.
+        priority: Of the search.
         do: Called with each deed, must not block.
         record_rung: Called with each decision of the scheduler, returns when it is in the log.
         on_over: Called when no lineage will run any more, perhaps repeatedly; must not block.
@@ -61,6 +63,7 @@ class SearchCoordinator:
         tenant: str,
         search: str,
         epoch: int,
+        priority: Priority,
         do: Callable[[Deed], None],
         record_rung: Callable[[Rung], None],
         on_over: Callable[[], object],
@@ -68,11 +71,22 @@ class SearchCoordinator:
         self.board = board
         self.lock = threading.RLock()
         self._names = (tenant, search, epoch)
+        self._priority = priority
         self._do = do
         self._record_rung = record_rung
         self._on_over = on_over
         self._lineage_of: dict[str, str] = {}
+        self._num_slots = 1
+        self._has_trained = False
         self._over = False
+
+    def expect_slots(self, num_slots: int) -> None:
+        """Note how many levels the cluster can train at once; one lineage more keeps them busy while levels commit.
+
+        The one more starts when the first level is there, so that its process does not hold up the others'.
+        """
+        with self.lock:
+            self._num_slots = num_slots
 
     def set_mode(self, mode: Mode) -> None:
         """Let less start from now on."""
@@ -110,6 +124,8 @@ class SearchCoordinator:
     def suggest(self, trial_id: str) -> dict[str, Any] | None:
         """Configuration of a trial for the next runnable lineage."""
         with self.lock:
+            if self.board.num_running >= self._num_slots + self._has_trained:
+                return None
             chain = self.board.start_next(time.monotonic())
             if chain is None:
                 return None
@@ -123,6 +139,7 @@ class SearchCoordinator:
         with self.lock:
             note = LevelNote(bool(result["collapsed"]), float(result["val_accuracy"]))
             level = int(result["level"])
+            self._has_trained = True
             self.board.committed(lineage, level, note)
             key = self.board.chains[lineage].plan.key_of_level(level)
             self._do(Deed("committed", lineage, {"key": key, "level": level, "busy_s": result["busy_s"]}))
@@ -176,6 +193,7 @@ class SearchCoordinator:
             source_key=plan.source_key,
             spec=plan.spec.model_dump_json(),
             attempt=chain.attempt,
+            priority=self._priority,
         )
 
 

@@ -19,7 +19,7 @@ from ray.exceptions import RayError
 from workers.crew import Crew, first_line
 from workers.engine_slots import EngineClass, Job, Limits
 from workers.engines.orders import Admission, Failure, Order, Reply, Trained
-from workers.fair_queue import FairQueue
+from workers.fair_queue import FairQueue, Party
 from workers.tenant_share import TenantShare
 
 NAME = "pool"
@@ -160,13 +160,14 @@ class Pool:
         work = Work(Job(order, slot=f"{next(self._numbers)}"))
         self._tickets[work.job.slot] = work
         self._open[order.job] = work
-        self._queue.push(order.search, work, rank=int(order.is_control))
+        self._queue.push(_party(work.job), work, priority=order.priority, rank=int(order.is_control))
         return work
 
     def _serve(self) -> None:
         """Give waiting levels to engines with room, and ask for engines for the rest."""
-        held = [job.order.tenant for slot in self._crew.engines for job in slot.jobs.values()]
-        share = TenantShare(self._max_running, held)
+        held = [_party(job) for slot in self._crew.engines for job in slot.jobs.values()]
+        self._queue.settle(held, time.monotonic())
+        share = TenantShare(self._max_running, (party.tenant for party in held))
         for slot in list(self._crew.engines):
             while slot.num_free:
                 work = self._queue.pop(partial(_fits, slot.engine_class, share))
@@ -216,6 +217,10 @@ class Pool:
                         del self._open[work.job.order.job]
             elif work.job.engine and work.job.cancelled_at_s and now_s - work.job.cancelled_at_s > KILL_AFTER_S:
                 self._crew.kill(work.job.engine, "a level that was told to stop did not")
+
+
+def _party(job: Job) -> Party:
+    return Party(job.order.tenant, job.order.search)
 
 
 def _fits(engine_class: EngineClass, share: TenantShare, work: Work) -> bool:

@@ -67,6 +67,7 @@ class SearchRun:
             tenant=truth.tenant,
             search=truth.id,
             epoch=epoch,
+            priority=truth.submission.priority,
             do=self._scribe.later,
             record_rung=self._scribe.record_rung,
             on_over=partial(asyncio.get_running_loop().call_soon_threadsafe, self._over.set),
@@ -135,6 +136,7 @@ class SearchRun:
         with contextlib.suppress(PoolLost):
             num_levels = min(self._num_slots, len(self._truth.lineages))
             await self._pool.call("prepare", spec.device_class, spec.threads, num_levels)
+        self._coordinator.expect_slots(self._num_slots)
         self._tune = threading.Thread(target=self._run_tune, name="tune", daemon=True)
         self._moved_at_s = time.monotonic()
         self._tune.start()
@@ -143,7 +145,7 @@ class SearchRun:
         from workers import tuning
 
         folder = tune_folder.of(self._settings.home, self._truth.id, self._epoch)
-        num_trials = min(MAX_TRIALS, len(self._truth.lineages), self._num_slots)
+        num_trials = min(MAX_TRIALS, len(self._truth.lineages), self._num_slots + 1)
         try:
             tuning.run(self._coordinator, folder, num_trials)
         except BaseException as error:  # noqa: BLE001 - the edge of the thread: the loop decides

@@ -168,6 +168,7 @@ class LineageTrial(tune.Trainable):
             steps=spec.train.steps,
             attempt=task.attempt,
             is_control=task.source_key is not None,
+            priority=task.priority,
             **self._inputs(level),
         )
 

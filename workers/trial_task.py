@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 from lth_core.expansion import LineageSpec, PlannedLineage
 
@@ -23,6 +23,7 @@ class TrialTask:
         source_key: For a control, key of the lineage whose masks it takes.
         spec: The lineage as JSON text.
         attempt: Which start of the lineage this is, from 1.
+        priority: Of the search.
     """
 
     tenant: str
@@ -34,6 +35,7 @@ class TrialTask:
     source_key: str | None
     spec: str
     attempt: int
+    priority: Literal["low", "normal", "high"] = "normal"
 
     def to_config(self) -> dict[str, str]:
         """As the configuration of a Tune trial."""

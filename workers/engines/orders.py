@@ -29,6 +29,7 @@ class Order:
         optimizer: Blob of the dense network's optimizer state at step k, where it is restored.
         attempt: Which start of the lineage asks, from 1.
         is_control: Whether it is a control's: chains, on which others wait, go before.
+        priority: Of the search, when slots are short.
     """
 
     tenant: str
@@ -47,6 +48,7 @@ class Order:
     optimizer: str | None = None
     attempt: int = 1
     is_control: bool = False
+    priority: Literal["low", "normal", "high"] = "normal"
 
     @property
     def job(self) -> tuple[str, str, int]:
