@@ -133,6 +133,14 @@ class AsyncClient:
         """All uploaded tickets, newest first."""
         return self.pages("/v1/uploads")
 
+    async def cluster(self) -> dict[str, Any]:
+        """Engines, slots, what waits for them, limits and events; `reachable` says whether it tells of now."""
+        return dict(await self.get("/v1/cluster"))
+
+    async def nodes(self) -> dict[str, Any]:
+        """The machines of the cluster, in `data`."""
+        return dict(await self.get("/v1/cluster/nodes"))
+
 
 class AsyncSearch(SearchDocument):
     """A search on the service, as it last described it."""

@@ -144,6 +144,14 @@ class Client:
         """All uploaded tickets, newest first."""
         return self.pages("/v1/uploads")
 
+    def cluster(self) -> dict[str, Any]:
+        """Engines, slots, what waits for them, limits and events; `reachable` says whether it tells of now."""
+        return dict(self.get("/v1/cluster"))
+
+    def nodes(self) -> dict[str, Any]:
+        """The machines of the cluster, in `data`."""
+        return dict(self.get("/v1/cluster/nodes"))
+
 
 class Search(SearchDocument):
     """A search on the service, as it last described it."""

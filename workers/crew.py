@@ -5,14 +5,19 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
+from collections import deque
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
 import ray
 import structlog
-from ray.exceptions import RayActorError, RayError
+from ray.exceptions import ActorDiedError, RayActorError, RayError
 
-from workers.engine import engine_class as actor_of
+from service.store import clock
+from service.store.scale import BoundsByDevice
+from workers import engine_bounds
+from workers.cluster_events import MAX_EVENTS, ClusterEvent, EventKind
+from workers.engine import engine_class
 from workers.engine_slots import Capacity, EngineClass, EngineSlot, Job, Limits
 from workers.engines.orders import Failure, Reply
 
@@ -26,10 +31,21 @@ class Crew:
     Args:
         limits: What bounds them.
         on_free: Called whenever an engine has room.
+        actor_of: Returns the actor class of engines with so many slots.
+
+    Attributes:
+        engines: Those there are, starting ones included.
+        bounds: How many of each device class there may be; may be set at any time, `shrink` and `grow` obey.
+        events: What happened to engines, the newest last.
     """
 
-    def __init__(self, limits: Limits, on_free: Callable[[], None]) -> None:
+    def __init__(
+        self, limits: Limits, on_free: Callable[[], None], actor_of: Callable[[int], Any] = engine_class
+    ) -> None:
+        self._actor_of = actor_of
         self.engines: list[EngineSlot] = []
+        self.bounds: BoundsByDevice = {}
+        self.events: deque[ClusterEvent] = deque(maxlen=MAX_EVENTS)
         self._limits = limits
         self._on_free = on_free
         self._numbers = itertools.count(1)
@@ -52,40 +68,47 @@ class Crew:
 
     def kill(self, slot: EngineSlot, reason: str) -> None:
         """Kill an engine and all that it holds."""
-        if slot in self.engines:
-            self._log.info("engine killed", engine=slot.name, reason=reason)
-            self.engines.remove(slot)
-            ray.kill(slot.actor, no_restart=True)
+        self._end(slot, "engine_lost", reason)
 
     def grow(self, waiting: Iterable[EngineClass]) -> None:
-        """Start an engine for each waiting level that no starting one will serve, as far as the cluster goes."""
+        """Start an engine for each waiting level that no starting one will serve, as far as cluster and bounds go.
+
+        Engines that are kept without work come last: they never take the place of one that a level waits for.
+        """
         coming = [slot.engine_class for slot in self.engines if not slot.is_ready for _ in range(self._room(slot))]
         capacity: Capacity | None = None
         for wanted in waiting:
             if wanted in coming:
                 coming.remove(wanted)
                 continue
+            if not self._may_come(wanted):
+                continue
             capacity = capacity or self.capacity()
             if not capacity.carries(wanted, self._classes()):
-                self._make_room(wanted)
+                self._make_room(wanted, self.engines)
                 if not capacity.carries(wanted, self._classes()):
                     return
             self._start(wanted, capacity)
             coming += [wanted] * (self._limits.num_slots[wanted[0]] - 1)
+        self._keep_warm()
 
     def shrink(self) -> None:
-        """Send home what has been idle for long."""
-        now_s = time.monotonic()
-        for slot in list(self.engines):
-            if slot.is_ready and not slot.jobs and now_s - slot.idle_since_s > self._limits.idle_s:
-                self.kill(slot, "idle")
+        """Send home what is above a maximum as soon as it is idle, and what has been idle for long."""
+        leaving = engine_bounds.surplus(self.bounds, self.engines)
+        for slot in self.engines:
+            slot.is_leaving = slot in leaving
+        for slot in leaving:
+            if not slot.jobs:
+                self._send_home(slot, "above the maximum")
+        for slot in engine_bounds.idle_too_long(self.bounds, self.engines, self._limits.idle_s, time.monotonic()):
+            self._send_home(slot, "without work")
 
     async def watch(self) -> None:
-        """Ask the busy engines how far they are, and kill those that are stuck."""
-        busy = [slot for slot in self.engines if slot.jobs]
-        await asyncio.gather(*(self._look_at(slot) for slot in busy))
+        """Ask the engines how far they are, and kill those that are stuck."""
+        ready = [slot for slot in self.engines if slot.is_ready]
+        await asyncio.gather(*(self._look_at(slot) for slot in ready))
         now_s = time.monotonic()
-        for slot in busy:
+        for slot in ready:
             if slot.is_stuck(now_s, self._limits.stuck_s):
                 self.kill(slot, "stuck")
 
@@ -95,23 +118,55 @@ class Crew:
     def _classes(self) -> list[EngineClass]:
         return [slot.engine_class for slot in self.engines]
 
-    def _make_room(self, wanted: EngineClass) -> None:
-        idle = [slot for slot in self.engines if slot.is_ready and not slot.jobs and slot.engine_class != wanted]
+    def _may_come(self, wanted: EngineClass) -> bool:
+        """Tell whether one more engine stays within its maximum, once an idle one of its device has gone if need be."""
+        device = wanted[0]
+        if not engine_bounds.may_come(self.bounds, device, self.engines):
+            self._make_room(wanted, [slot for slot in self.engines if slot.engine_class[0] == device])
+        return engine_bounds.may_come(self.bounds, device, self.engines)
+
+    def _keep_warm(self) -> None:
+        """Start what lacks to a minimum and finds room."""
+        wishes = engine_bounds.missing(self.bounds, self.engines)
+        capacity = self.capacity() if wishes else None
+        for wanted in wishes:
+            if capacity is not None and capacity.carries(wanted, self._classes()):
+                self._start(wanted, capacity)
+
+    def _make_room(self, wanted: EngineClass, among: list[EngineSlot]) -> None:
+        idle = [slot for slot in among if slot.is_ready and not slot.jobs and slot.engine_class != wanted]
         if idle:
-            self.kill(min(idle, key=lambda slot: slot.idle_since_s), "its place is needed")
+            self._send_home(min(idle, key=lambda slot: slot.idle_since_s), "its place is needed")
+
+    def _send_home(self, slot: EngineSlot, reason: str) -> None:
+        """End an engine that holds nothing."""
+        self._end(slot, "engine_idle", reason)
+
+    def _end(self, slot: EngineSlot, kind: EventKind, reason: str) -> None:
+        if slot in self.engines:
+            self.engines.remove(slot)
+            ray.kill(slot.actor, no_restart=True)
+            self._tell(kind, slot, reason)
+
+    def _tell(self, kind: EventKind, slot: EngineSlot, reason: str | None = None, **more: Any) -> None:
+        """Note what happened to an engine, for the log and for whoever looks at the cluster."""
+        device, threads = slot.engine_class
+        event = ClusterEvent(clock.to_text(clock.now()), kind, slot.node, slot.name, device, threads, reason)
+        self.events.append(event)
+        self._log.info(kind.replace("_", " "), engine=slot.name, device=device, threads=threads, reason=reason, **more)
 
     def _start(self, engine_class: EngineClass, capacity: Capacity) -> None:
         device, threads = engine_class
         cpus, gpus = capacity.cost(engine_class)
         name = f"engine-{next(self._numbers)}"
         actor = (
-            actor_of(self._limits.num_slots[device])
+            self._actor_of(self._limits.num_slots[device])
             .options(num_cpus=cpus, num_gpus=gpus, max_restarts=0)
             .remote(device, threads)
         )
-        slot = EngineSlot(name, engine_class, actor)
+        slot = EngineSlot(name, engine_class, actor, cpus, gpus)
         self.engines.append(slot)
-        self._log.info("engine starts", engine=name, device=device, threads=threads)
+        self._tell("engine_requested", slot)
         self._spawn(self._await_ready(slot))
 
     async def _await_ready(self, slot: EngineSlot) -> None:
@@ -122,9 +177,12 @@ class Crew:
             await asyncio.sleep(START_PAUSE_S)
             self.kill(slot, "did not start")
             return
-        slot.node, slot.capacity, slot.is_ready = facts["node"], facts["capacity"], True
-        slot.idle_since_s = time.monotonic()
-        self._log.info("engine ready", engine=slot.name, node=slot.node, pid=facts["pid"])
+        if slot not in self.engines:
+            return
+        slot.node, slot.node_id = facts["node"], facts["node_id"]
+        slot.capacity, slot.is_ready = facts["capacity"], True
+        slot.idle_since_s, slot.ready_at = time.monotonic(), clock.now()
+        self._tell("engine_ready", slot, pid=facts["pid"])
         self._on_free()
 
     async def _train(self, slot: EngineSlot, job: Job, on_end: Callable[[Job, Reply], None]) -> None:
@@ -146,8 +204,11 @@ class Crew:
         try:
             async with asyncio.timeout(PROGRESS_TIMEOUT_S):
                 slot.note(await slot.actor.progress.remote(), time.monotonic())
+        except ActorDiedError:
+            if not slot.jobs:  # the training task of a busy one tells of its death
+                self.kill(slot, "dead")
         except (RayError, TimeoutError):
-            return  # its training task tells of its death, the stuck detector of its silence
+            return  # the stuck detector tells of its silence
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)

@@ -58,7 +58,8 @@ class EngineProcess:
     @ray.method(concurrency_group="control")
     def ready(self) -> dict[str, Any]:
         """Tell where the engine runs, once it can work."""
-        return {"node": os.uname().nodename, "pid": os.getpid(), "capacity": self._engine.capacity}
+        place = {"node": os.uname().nodename, "node_id": ray.get_runtime_context().get_node_id()}
+        return {**place, "pid": os.getpid(), "capacity": self._engine.capacity}
 
     @ray.method(concurrency_group="control")
     def progress(self) -> dict[str, Any]:

@@ -7,7 +7,9 @@ and go without harming each other, and a killed host leaves nothing behind.
 from __future__ import annotations
 
 import contextlib
+import os
 import time
+from concurrent.futures import Future
 from typing import Any
 
 import ray
@@ -16,7 +18,10 @@ from ray.exceptions import GetTimeoutError, RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from service.settings import Settings
+from service.store.record import Record
 from workers import logs, pool, ray_session
+from workers.bridge import Bridge
+from workers.cluster_reporter import ClusterReporter
 from workers.engine_slots import Limits
 from workers.parent import die_with_parent
 
@@ -27,7 +32,7 @@ NUM_PREPARED = 2
 """Engines that a local service starts with."""
 
 
-def main() -> None:
+def main(pool_type: type[pool.Pool] = pool.Pool) -> None:
     """Create the pool and watch it; end when it or the cluster is gone."""
     die_with_parent()
     settings = Settings()
@@ -43,18 +48,29 @@ def main() -> None:
     )
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     actor: Any = (
-        ray.remote(pool.Pool)
+        ray.remote(pool_type)
         .options(name=pool.NAME, num_cpus=0, max_restarts=0, max_concurrency=MAX_CALLS, scheduling_strategy=here)
         .remote(limits, settings.quota_running_lineages)
     )
     ray.get(actor.ping.remote(), timeout=60)
+    reporting = _report(actor, limits, settings)
     tending = actor.run.remote()
     if ray_session.is_local(settings.ray_address):
         # A search usually follows the start of a local service, and importing torch takes seconds.
         num_levels = NUM_PREPARED * limits.num_slots[settings.device_class]
         actor.prepare.remote(settings.device_class, 1, num_levels)
     structlog.get_logger().info("engine host ready")
-    _watch(actor, tending)
+    _watch(actor, tending, reporting)
+
+
+def _report(actor: Any, limits: Limits, settings: Settings) -> Future[None]:
+    """Hand the pool its bounds before it starts an engine, and begin to report."""
+    bridge = Bridge("cluster")
+    record = bridge.call(Record.open(settings, check=False))
+    epoch = int(os.environ["LTH_EPOCH"])
+    reporter = ClusterReporter(record, actor, limits, settings.quota_running_lineages, epoch)
+    bridge.call(reporter.follow_scale())
+    return bridge.start(reporter.run())
 
 
 def _bury_predecessor() -> None:
@@ -64,8 +80,8 @@ def _bury_predecessor() -> None:
         time.sleep(0.5)
 
 
-def _watch(actor: Any, tending: Any) -> None:
-    """Return, by an exception, when the pool no longer answers."""
+def _watch(actor: Any, tending: Any, reporting: Future[None]) -> None:
+    """Return, by an exception, when the pool no longer answers or a later leader has its own."""
     num_missed = 0
     while True:
         time.sleep(PING_EVERY_S)
@@ -78,6 +94,8 @@ def _watch(actor: Any, tending: Any) -> None:
                 raise
         if ray.wait([tending], timeout=0)[0]:
             ray.get(tending)
+        if reporting.done():
+            reporting.result()
 
 
 if __name__ == "__main__":

@@ -7,8 +7,10 @@ import time
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
 
+from service.store import clock
 from workers.engines.orders import Order
 
 STUCK_S = 60.0
@@ -44,13 +46,19 @@ class Job:
 
 @dataclass(eq=False)
 class EngineSlot:
-    """One engine as the pool sees it."""
+    """One engine as the pool sees it; one that is leaving finishes what it holds and takes nothing more."""
 
     name: str
     engine_class: EngineClass
     actor: Any
+    cpus: float = 0.0
+    gpus: float = 0.0
     is_ready: bool = False
+    is_leaving: bool = False
     node: str = ""
+    node_id: str = ""
+    requested_at: datetime = field(default_factory=clock.now)
+    ready_at: datetime | None = None
     capacity: int = 1
     jobs: dict[str, Job] = field(default_factory=dict)
     idle_since_s: float = field(default_factory=time.monotonic)
@@ -63,7 +71,7 @@ class EngineSlot:
     @property
     def num_free(self) -> int:
         """Levels it could take now."""
-        return self.capacity - len(self.jobs) if self.is_ready else 0
+        return self.capacity - len(self.jobs) if self.is_ready and not self.is_leaving else 0
 
     def take(self, job: Job) -> None:
         """Note that a job is in the engine."""

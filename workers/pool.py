@@ -16,10 +16,13 @@ from typing import Any
 import structlog
 from ray.exceptions import RayError
 
+from service.store.scale import BoundsByDevice
 from workers.crew import Crew, first_line
+from workers.engine import engine_class
 from workers.engine_slots import EngineClass, Job, Limits
 from workers.engines.orders import Admission, Failure, Order, Reply, Trained
 from workers.fair_queue import FairQueue, Party
+from workers.pool_report import PoolReport, report_of_pool
 from workers.tenant_share import TenantShare
 
 NAME = "pool"
@@ -49,10 +52,12 @@ class Work:
 class Pool:
     """Orders in, outcomes out; every method runs in one event loop."""
 
+    engine_class = staticmethod(engine_class)
+
     def __init__(self, limits: Limits, max_running: int) -> None:
         self._max_running = max_running
         self._num_slots = limits.num_slots
-        self._crew = Crew(limits, self._serve)
+        self._crew = Crew(limits, self._serve, self.engine_class)
         self._queue: FairQueue[Work] = FairQueue()
         self._tickets: dict[str, Work] = {}
         self._open: dict[JobKey, Work] = {}
@@ -143,18 +148,15 @@ class Pool:
         mine = [work for work in self._tickets.values() if work.job.order.search == search]
         return sum(work.begun.is_set() and work.reply is None and not work.job.waiters for work in mine)
 
-    async def engines(self) -> list[dict[str, Any]]:
-        """What engines there are and what they hold."""
-        return [
-            {
-                "name": slot.name,
-                "class": slot.engine_class,
-                "ready": slot.is_ready,
-                "node": slot.node,
-                "levels": [[job.order.lineage_id, job.order.level] for job in slot.jobs.values()],
-            }
-            for slot in self._crew.engines
-        ]
+    async def report(self) -> PoolReport:
+        """What engines there are and what they hold, what waits, and what happened to engines."""
+        waiting = [work.job for work in self._queue]
+        crew = self._crew
+        return report_of_pool(crew.engines, waiting, crew.events, self._num_slots, time.monotonic())
+
+    async def set_bounds(self, bounds: BoundsByDevice) -> None:
+        """Keep the number of engines of each device class within bounds, from the next round on."""
+        self._crew.bounds = bounds
 
     def _enqueue(self, order: Order) -> Work:
         work = Work(Job(order, slot=f"{next(self._numbers)}"))

@@ -14,7 +14,7 @@ from starlette.middleware import Middleware
 
 from lth_core.spec import Submission
 from service.api import docs
-from service.api.bodies import CancelRequest, KeyRequest
+from service.api.bodies import CancelRequest, KeyRequest, ScaleRequest
 from service.api.context import Services, binds_loopback
 from service.api.edge import Edge
 from service.api.errors import STATUS_CODES, ApiError
@@ -22,6 +22,7 @@ from service.api.responses import encode
 from service.api.routes import (
     admin,
     catalog,
+    cluster,
     derived,
     downloads,
     events,
@@ -42,7 +43,7 @@ masks with the weights to rewind to, verified and with their statistics.
 
 A *search* expands into *lineages* (one replicate of one setting and treatment), each a chain of *levels*; the mask
 and rewind weights of a committed level are a *ticket*."""
-PUBLIC = (health, searches, lineages, events, tickets, downloads, derived, uploads, catalog)
+PUBLIC = (health, searches, lineages, events, tickets, downloads, derived, uploads, catalog, cluster)
 
 
 def create_app(settings: Settings, record: Record | None = None) -> FastAPI:
@@ -70,7 +71,7 @@ def create_admin_app(settings: Settings, record: Record, services: Services | No
     own = Services(settings, admin=True, guarded=not settings.admin_listen.startswith("/"), open_access=True)
     if services is not None:
         own.metrics, own.draining = services.metrics, services.draining
-    return _build(own, record, [health.router, admin.router], (KeyRequest,))
+    return _build(own, record, [health.router, admin.router], (KeyRequest, ScaleRequest))
 
 
 def _build(

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from fastapi import Request
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from lth_core.catalog import unsupported
 from lth_core.spec import Submission
 from service.api.errors import ApiError
 from service.api.strict_json import parse_json
 from service.api.validation import refuse, validate
+from service.store.scale import DEVICE_CLASSES, Bounds, DeviceClass
 
 
 class KeyRequest(BaseModel):
@@ -25,6 +26,45 @@ class KeyRequest(BaseModel):
     ] = ("read", "write")
     name: Annotated[str, Field(max_length=120)] = ""
     expires_at: Annotated[str, Field(max_length=40, json_schema_extra={"format": "date-time"})] | None = None
+
+
+MAX_ENGINES = 10_000
+NumEngines = Annotated[int, Field(ge=0, le=MAX_ENGINES)]
+
+
+class EngineBounds(BaseModel):
+    """How many engines of a device class there may be: so many also without work, and never more than the maximum."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+
+    min: NumEngines = 0
+    max: Annotated[NumEngines | None, Field(description="null: as many as the cluster carries.")] = None
+
+    @model_validator(mode="after")
+    def _min_is_at_most_max(self) -> Self:
+        if self.max is not None and self.min > self.max:
+            raise ValueError(f"min must be <= max, got min {self.min} and max {self.max}")
+        return self
+
+
+class ScaleRequest(BaseModel):
+    """New bounds of one or more device classes; one that is left out keeps those it has."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", json_schema_extra={"minProperties": 1})
+
+    cpu: EngineBounds | None = None
+    cuda: EngineBounds | None = None
+
+    @model_validator(mode="after")
+    def _names_a_device_class(self) -> Self:
+        if self.cpu is None and self.cuda is None:
+            raise ValueError("must bound cpu, cuda or both, bounds none")
+        return self
+
+    def wishes(self) -> dict[DeviceClass, Bounds]:
+        """The bounds by device class, of those that are named."""
+        named = {name: getattr(self, name) for name in DEVICE_CLASSES}
+        return {name: Bounds(own.min, own.max) for name, own in named.items() if own is not None}
 
 
 class CancelRequest(BaseModel):

@@ -185,3 +185,61 @@ UPLOAD: dict[str, Any] = {
 }
 
 API_KEY: dict[str, Any] = {"tenant": "alice", "scopes": ["read", "write"], "name": "laptop"}
+
+SCALE: dict[str, Any] = {"cpu": {"min": 1, "max": 4}, "cuda": {"min": 0, "max": None}}
+
+CLUSTER: dict[str, Any] = {
+    "object": "cluster",
+    "reachable": True,
+    "at": AT,
+    "slots": {"total": 128, "taken": 15, "free": 113, "own": 15},
+    "waiting": {"own": 0, "others": 0},
+    "engines": [
+        {
+            "name": "engine-1",
+            "device": "cuda",
+            "threads": 1,
+            "status": "ready",
+            "waits_for_node": False,
+            "node": "gpu-0",
+            "slots": {"total": 128, "taken": 15, "free": 113, "own": 15},
+            "requested_at": AT,
+            "ready_at": AT,
+            "idle_since": None,
+        }
+    ],
+    "searches": [
+        {"id": SEARCH_ID, "queue_position": None, "levels_running": 15, "levels_waiting": 0, "eta": AT},
+    ],
+    "limits": {
+        "engines": {"cpu": {"min": 0, "max": None}, "cuda": {"min": 0, "max": None}},
+        "slots_per_engine": {"cpu": 1, "cuda": 128},
+        "cpus": None,
+        "gpus": None,
+        "running_lineages": 64,
+        "engine_idle_s": 60.0,
+    },
+    "events": [
+        {
+            "at": AT,
+            "kind": "engine_ready",
+            "node": "gpu-0",
+            "engine": "engine-1",
+            "device": "cuda",
+            "threads": 1,
+            "reason": None,
+        }
+    ],
+}
+
+NODE: dict[str, Any] = {
+    "id": "0" * 56,
+    "name": "gpu-0",
+    "address": "10.0.0.7",
+    "alive": True,
+    "since": AT,
+    "lost_at": None,
+    "cpus": {"total": 8.0, "used": 0.95},
+    "gpus": {"total": 1.0, "used": 1.0},
+    "num_engines": 1,
+}

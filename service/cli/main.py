@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from service.cli import admin, analyses, data, demo, doctor, local, presets, searches, submit, tickets
+from service.cli import admin, analyses, cluster, data, demo, doctor, local, presets, searches, submit, tickets
 
 app = typer.Typer(
     name="lth",
@@ -25,6 +25,7 @@ analyses.register(app)
 app.add_typer(tickets.app, name="tickets")
 app.add_typer(data.app, name="data")
 app.add_typer(presets.app, name="preset")
+app.add_typer(cluster.app, name="cluster")
 app.add_typer(admin.keys_app, name="keys")
 app.add_typer(admin.admin_app, name="admin")
 doctor.register(app)

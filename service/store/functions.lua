@@ -138,6 +138,14 @@ local function beat(_, a)
   return redis.call('HGET', p .. 'wishes', a[4] .. '/' .. a[3]) or ''
 end
 
+-- generation, epoch, picture of the cluster, ttl in ms
+local function show_cluster(_, a)
+  local p, refused = admit(a[1], a[2])
+  if refused then return refused end
+  redis.call('SET', p .. 'cluster', a[3], 'PX', a[4])
+  return 1
+end
+
 -- generation, hash, field, value, mode ('once' or 'always')
 local function put(_, a)
   local p, refused = admit(a[1], '')
@@ -272,6 +280,7 @@ redis.register_function('lth_log', log)
 redis.register_function('lth_commit', commit)
 redis.register_function('lth_announce', announce)
 redis.register_function('lth_beat', beat)
+redis.register_function('lth_show_cluster', show_cluster)
 redis.register_function('lth_put', put)
 redis.register_function('lth_reserve', reserve)
 redis.register_function('lth_release', release)

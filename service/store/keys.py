@@ -147,6 +147,11 @@ def epoch(number: int) -> str:
     return f"epochs/{_number(number, 12, 'epoch')}.json"
 
 
+def scale_record(number: int) -> str:
+    """Key of one record of the bounds of the engines."""
+    return f"scale/{_number(number, 6, 'record number')}.json"
+
+
 def scratch_final(tenant: str, key: str, level: int) -> str:
     """Key of the final weights of a level that need not be kept."""
     chain = _part(_HEX, key, "lineage key")

@@ -9,12 +9,14 @@ from typing import Any, Self
 
 from service.settings import Settings
 from service.store.api_keys import ApiKeys
+from service.store.cluster import ClusterPictures
 from service.store.derived import Derived
 from service.store.errors import RedisUnavailable, StoreUnavailable
 from service.store.events import Bell, Events
 from service.store.index import EPOCH, STALE_REFUSED, Index
 from service.store.leading import Leading
 from service.store.objects import ObjectStore
+from service.store.scale import Scaling
 from service.store.selftest import self_test
 from service.store.submissions import Submissions
 from service.store.work import Work
@@ -22,7 +24,7 @@ from service.store.work import Work
 _log = logging.getLogger(__name__)
 
 
-class Record(Submissions, Derived, Events, ApiKeys, Leading, Work):
+class Record(Submissions, Derived, Events, ApiKeys, Leading, Work, Scaling, ClusterPictures):
     """Everything the service knows, of which the object store is the truth and Redis an index.
 
     One per process and event loop; open it with `Record.open` and close it. It works while Redis or the store is

@@ -1,4 +1,4 @@
-"""Administration, on a listener of its own: API keys, and the index written anew."""
+"""Administration, on a listener of its own: API keys, bounds of the engines, and the index written anew."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Request, Response
 
-from service.api import docs, examples, schemas_service
-from service.api.bodies import KeyRequest, read_json
+from service.api import docs, examples, schemas_cluster, schemas_service
+from service.api.bodies import KeyRequest, ScaleRequest, read_json
 from service.api.context import Admin
 from service.api.errors import ApiError
 from service.api.responses import as_json
@@ -58,3 +58,28 @@ async def rebuild(request: Request, caller: Admin) -> Response:
     """Write the index anew from the object store."""
     generation = await caller.record.rebuild()
     return as_json(request, {"object": "rebuild", "generation": generation})
+
+
+@router.post(
+    "/admin/v1/scale",
+    response_model=schemas_cluster.Scale,
+    openapi_extra=docs.body("ScaleRequest", examples.SCALE),
+    responses=docs.problems(*docs.BODY),
+)
+async def set_scale(request: Request, caller: Admin) -> Response:
+    """Bound the engines of device classes; the cluster obeys within seconds, and no busy engine is ended for it."""
+    wish = validate(ScaleRequest, await read_json(request))
+    return as_json(request, (await caller.record.set_scale(wish.wishes())).document())
+
+
+@router.get("/admin/v1/scale", response_model=schemas_cluster.Scale, responses=docs.problems())
+async def get_scale(request: Request, caller: Admin) -> Response:
+    """Show the bounds of the engines."""
+    return as_json(request, (await caller.record.scale()).document())
+
+
+@router.delete("/admin/v1/scale", status_code=204, response_class=Response, responses=docs.problems())
+async def reset_scale(caller: Admin) -> Response:
+    """Bound no device class any more."""
+    await caller.record.reset_scale()
+    return Response(status_code=204)

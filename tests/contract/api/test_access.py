@@ -22,6 +22,8 @@ READS = [
     "/v1/datasets",
     "/v1/me",
     "/v1/quota",
+    "/v1/cluster",
+    "/v1/cluster/nodes",
 ]
 
 

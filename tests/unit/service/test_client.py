@@ -322,3 +322,15 @@ def test_the_asynchronous_client_has_the_same_words_for_them(service: ScriptedSe
             assert [one async for one in lth.uploads()] == [UPLOADED]
 
     asyncio.run(use())
+
+
+def test_the_cluster_is_the_same_for_both_clients(service: ScriptedService, lth: Client) -> None:
+    service.on("GET", "/v1/cluster", Says(document={"object": "cluster", "reachable": False}))
+    service.on("GET", "/v1/cluster/nodes", Says(document={"object": "nodes", "data": []}))
+
+    async def ask() -> list[dict[str, object]]:
+        async with AsyncClient(service.url, policy=QUICK) as client:
+            return [await client.cluster(), await client.nodes()]
+
+    assert asyncio.run(ask()) == [lth.cluster(), lth.nodes()]
+    assert lth.cluster()["reachable"] is False

@@ -27,6 +27,7 @@ def test_keys_lie_where_the_record_says() -> None:
     )
     assert keys.upload("local", UPLOAD) == f"uploads/local/{UPLOAD}.json"
     assert keys.epoch(12) == "epochs/000000000012.json"
+    assert keys.scale_record(3) == "scale/000003.json"
     assert keys.dataset_file("mnist", HEX, "manifest.json") == f"datasets/mnist/{HEX}/manifest.json"
     assert keys.api_key("aB3dE6gH") == "keys/aB3dE6gH.json"
     assert keys.scratch_final("local", HEX, 3) == f"scratch/final/local/{HEX}/L003.safetensors"
