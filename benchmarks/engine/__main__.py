@@ -33,6 +33,12 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     same.add_argument("--steps", type=int, default=500)
     same.add_argument("--levels", type=int, nargs="*", default=[0, 7, 14])
     same.add_argument("--bound", type=float, default=0.005, help="differences of accuracy below it count as equal")
+    exact = commands.add_parser("exactness", help="first steps of reference and engine against double precision")
+    exact.add_argument("--root", type=Path)
+    exact.add_argument("--out", type=Path, default=RESULTS)
+    exact.add_argument("--engine", default="cpu", help="the engine that is judged")
+    exact.add_argument("--replicates", type=int, default=20)
+    exact.add_argument("--levels", type=int, nargs="*", default=[0, 10, 20])
     report = commands.add_parser("report", help="tables and pictures of a result")
     report.add_argument("result", type=Path)
     report.add_argument("--page", type=Path, help="put the tables between this page's markers")
@@ -44,7 +50,7 @@ def main(argv: list[str] | None = None) -> int:
     args = parse(argv)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    from benchmarks.engine import equivalence, experiments, plots, report
+    from benchmarks.engine import equivalence, exactness, experiments, plots, report
 
     if args.command == "report":
         result = report.read(args.result)
@@ -60,6 +66,10 @@ def main(argv: list[str] | None = None) -> int:
         path, same = equivalence.run(
             args.engine, args.root, args.out, args.replicates, args.steps, tuple(args.levels), args.bound
         )
+        print(path)
+        return 0 if same else 1
+    if args.command == "exactness":
+        path, same = exactness.run(args.engine, args.root, args.out, args.replicates, tuple(args.levels))
         print(path)
         return 0 if same else 1
     options = experiments.Options(

@@ -222,7 +222,7 @@ class Session:
 
 def on_a_cpu(options: Options) -> Path:
     """Run the experiments on one core; return the result."""
-    session = Session("engine-cpu", options)
+    session = Session(_name("engine-cpu", options), options)
     for experiment in cpu_experiments(options):
         session.run(experiment)
     return session.path
@@ -251,9 +251,14 @@ def cpu_experiments(options: Options) -> list[Experiment]:
     ]
 
 
+def _name(name: str, options: Options) -> str:
+    """What a run is called: after the experiments that were picked, if any were."""
+    return "-".join([name, *(wanted.replace(" ", "-") for wanted in options.wanted)])
+
+
 def on_a_gpu(options: Options) -> Path:
     """Run the experiments on a GPU, the most telling ones first; return the result."""
-    session = Session("engine-gpu", options)
+    session = Session(_name("engine-gpu", options), options)
     for experiment in gpu_experiments(options):
         session.run(experiment)
     return session.path
