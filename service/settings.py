@@ -38,6 +38,8 @@ class Settings(BaseSettings):
     """Secret with which API keys are hashed, made at first use; empty: `HOME/pepper`."""
     run: str = ""
     """Tag of all processes that were started together."""
+    node_name: str = ""
+    """What the machine is called on which a level trains; empty: its host name."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     ray_address: str = ""

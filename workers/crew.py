@@ -17,6 +17,7 @@ from service.store import clock
 from service.store.scale import BoundsByDevice
 from workers import engine_bounds
 from workers.cluster_events import MAX_EVENTS, ClusterEvent, EventKind
+from workers.draining import draining_nodes
 from workers.engine import engine_class
 from workers.engine_slots import Capacity, EngineClass, EngineSlot, Job, Limits
 from workers.engines.orders import Failure, Reply
@@ -47,6 +48,7 @@ class Crew:
         self.bounds: BoundsByDevice = {}
         self.events: deque[ClusterEvent] = deque(maxlen=MAX_EVENTS)
         self._limits = limits
+        self._draining: frozenset[str] = frozenset()
         self._on_free = on_free
         self._numbers = itertools.count(1)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -54,7 +56,7 @@ class Crew:
 
     def capacity(self) -> Capacity:
         """What the cluster has, or may grow to where that is more."""
-        return cluster_capacity().reaching(self._limits)
+        return cluster_capacity(self._draining).reaching(self._limits)
 
     def train(self, slot: EngineSlot, job: Job, on_end: Callable[[Job, Reply], None]) -> None:
         """Put a job into an engine with room; `on_end` hears how it ended."""
@@ -93,13 +95,13 @@ class Crew:
         self._keep_warm()
 
     def shrink(self) -> None:
-        """Send home what is above a maximum as soon as it is idle, and what has been idle for long."""
-        leaving = engine_bounds.surplus(self.bounds, self.engines)
-        for slot in self.engines:
-            slot.is_leaving = slot in leaving
-        for slot in leaving:
-            if not slot.jobs:
-                self._send_home(slot, "above the maximum")
+        """Send home what is above a maximum or on a draining node as soon as it is idle, and what was idle for long."""
+        surplus = engine_bounds.surplus(self.bounds, self.engines)
+        self._draining = draining_nodes()
+        for slot in list(self.engines):
+            slot.is_leaving = slot in surplus or slot.node_id in self._draining
+            if slot.is_leaving and not slot.jobs:
+                self._send_home(slot, "above the maximum" if slot in surplus else "its node is draining")
         for slot in engine_bounds.idle_too_long(self.bounds, self.engines, self._limits.idle_s, time.monotonic()):
             self._send_home(slot, "without work")
 
@@ -116,7 +118,8 @@ class Crew:
         return self._limits.num_slots[slot.engine_class[0]]
 
     def _classes(self) -> list[EngineClass]:
-        return [slot.engine_class for slot in self.engines]
+        """What occupies the nodes that stay."""
+        return [slot.engine_class for slot in self.engines if slot.node_id not in self._draining]
 
     def _may_come(self, wanted: EngineClass) -> bool:
         """Tell whether one more engine stays within its maximum, once an idle one of its device has gone if need be."""
@@ -191,7 +194,9 @@ class Crew:
         except RayActorError as error:
             self._log.warning("engine died", engine=slot.name, error=first_line(error))
             self.kill(slot, "dead")
-            reply = Failure("infra", "the engine died while the level was in training")
+            # A node that was to go takes its engines along: no level is to blame for that.
+            blamed = not (error.preempted or slot.node_id in self._draining)
+            reply = Failure("infra", "the engine died while the level was in training", blamed=blamed)
         except RayError as error:
             reply = Failure("infra", f"the engine did not answer: {first_line(error)}", blamed=False)
         slot.release(job)
@@ -216,10 +221,10 @@ class Crew:
         task.add_done_callback(self._tasks.discard)
 
 
-def cluster_capacity() -> Capacity:
-    """What all living nodes of the cluster have."""
+def cluster_capacity(draining: frozenset[str] = frozenset()) -> Capacity:
+    """What all living nodes of the cluster have, those that drain left out."""
     known: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
-    nodes = [node["Resources"] for node in known if node["Alive"]]
+    nodes = [node["Resources"] for node in known if node["Alive"] and node["NodeID"] not in draining]
     cpus = [float(node.get("CPU", 0.0)) for node in nodes]
     return Capacity(sum(cpus), sum(float(node.get("GPU", 0.0)) for node in nodes), max(cpus, default=0.0))
 

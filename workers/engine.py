@@ -45,6 +45,7 @@ class EngineProcess:
 
         settings = Settings()
         self._device = device
+        self._node = settings.node_name or os.uname().nodename
         self._bridge = Bridge("objects")
         self._objects = ObjectStore.from_url(settings.store_url)
         self._datasets = Datasets(self._objects, Index(settings.redis_url), settings)
@@ -58,8 +59,8 @@ class EngineProcess:
     @ray.method(concurrency_group="control")
     def ready(self) -> dict[str, Any]:
         """Tell where the engine runs, once it can work."""
-        place = {"node": os.uname().nodename, "node_id": ray.get_runtime_context().get_node_id()}
-        return {**place, "pid": os.getpid(), "capacity": self._engine.capacity}
+        node_id = ray.get_runtime_context().get_node_id()
+        return {"node": self._node, "node_id": node_id, "pid": os.getpid(), "capacity": self._engine.capacity}
 
     @ray.method(concurrency_group="control")
     def progress(self) -> dict[str, Any]:
@@ -100,10 +101,8 @@ class EngineProcess:
         stored = self._bridge.call(store_result(self._objects, order, task.lineage, result))
         busy_s = time.monotonic() - begun_s
         fingerprint = self._runner.fingerprint(result.engine)
-        node = os.uname().nodename
-        return Trained(
-            result.core, stored, fingerprint, result.engine, node, started_at, busy_s, resumed_at=result.resumed_at
-        )
+        own = result.engine, self._node, started_at, busy_s
+        return Trained(result.core, stored, fingerprint, *own, resumed_at=result.resumed_at)
 
     def _dataset(self, lineage: LineageSpec) -> TensorData:
         """Return a lineage's data set on the device, the last few kept."""

@@ -7,6 +7,8 @@ from typing import Any, Protocol
 from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
+from workers.trial_processes import keep_processes
+
 
 class Coordinator(Protocol):
     """Who decides what runs; called from Tune's thread."""
@@ -60,11 +62,25 @@ class RunnableLineages(_Unpickled, Searcher):
 
 
 class LevelByLevel(_Unpickled, FIFOScheduler):
-    """Ends a trial when its lineage cannot go on at once; the rule over settings stands behind the coordinator."""
+    """Ends a trial when its lineage cannot go on at once; the rule over settings stands behind the coordinator.
 
-    def __init__(self, coordinator: Coordinator) -> None:
+    Args:
+        coordinator: Who decides what runs.
+        num_processes: Trials at once, each in a process that the next trial takes over.
+    """
+
+    def __init__(self, coordinator: Coordinator, num_processes: int) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._coordinator = coordinator
+        self._num_processes = num_processes
+        self._keeps_processes = False
+
+    def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
+        """See to the processes of the run when its first trial comes."""
+        super().on_trial_add(tune_controller, trial)
+        if not self._keeps_processes:
+            keep_processes(tune_controller, trial, self._num_processes)
+            self._keeps_processes = True
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:  # noqa: ARG002
         """Decide whether a trial trains its next level."""

@@ -31,7 +31,7 @@ def run(coordinator: Coordinator, folder: Path, max_concurrent_trials: int) -> N
         tune.with_resources(LineageTrial, {"cpu": TRIAL_CPUS}),
         tune_config=tune.TuneConfig(
             search_alg=RunnableLineages(coordinator),
-            scheduler=LevelByLevel(coordinator),
+            scheduler=LevelByLevel(coordinator, max_concurrent_trials),
             num_samples=ENDLESS,
             max_concurrent_trials=max_concurrent_trials,
             reuse_actors=True,

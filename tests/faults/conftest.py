@@ -7,13 +7,17 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.support.deployment import Deployment, running_deployment
 from tests.support.stack import Stack, running_stack
+
+Masks = dict[tuple[str, int, int, int], str]
 
 SEEDS = {
     "engine": [1, 2],
@@ -47,17 +51,40 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 
 @pytest.fixture(scope="session")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, int, int, int], str]:
+def deployment() -> Iterator[Deployment]:
+    """The service on a Ray cluster of three nodes; tests leave as many as they find."""
+    with running_deployment(num_nodes=3) as deployment:
+        yield deployment
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Masks:
     """Mask digests of all seeds, computed by one plain process without any service."""
     folder = tmp_path_factory.mktemp("undisturbed")
+    with computed_alone(search_of([seed for seeds in SEEDS.values() for seed in seeds]), folder) as alone:
+        return alone()
+
+
+@contextmanager
+def computed_alone(body: dict[str, Any], folder: Path) -> Iterator[Callable[[], Masks]]:
+    """Compute a search in one plain process beside the test; calling what is yielded waits for its mask digests."""
     spec = folder / "spec.json"
-    spec.write_text(json.dumps(search_of([seed for seeds in SEEDS.values() for seed in seeds])))
+    spec.write_text(json.dumps(body))
     command = [sys.executable, "-m", "lth_core.run", str(spec), "--out", str(folder / "out")]
-    subprocess.run(command, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, timeout=240)
-    return mask_digests(folder / "out")
+    environ = {**os.environ, "OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, env=environ) as process:
+
+        def masks() -> Masks:
+            assert process.wait(240) == 0
+            return mask_digests(folder / "out")
+
+        try:
+            yield masks
+        finally:
+            process.kill()
 
 
-def mask_digests(store: Path) -> dict[tuple[str, int, int, int], str]:
+def mask_digests(store: Path) -> Masks:
     """Read the mask digest of every level in a folder that has the object store's layout."""
     found = {}
     for path in store.glob("lineages/*/*/L*.json"):

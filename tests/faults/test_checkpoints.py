@@ -20,7 +20,7 @@ from lth_core.level_task import LevelTask
 from lth_core.weights import to_safetensors
 from service.settings import Settings
 from service.store.record import Record
-from tests.faults.conftest import mask_digests
+from tests.faults.conftest import computed_alone
 from tests.support.stack import Stack, running_stack
 from tests.support.tiny import tiny_arrays, tiny_data, tiny_info, tiny_lineage
 from tests.support.valkey import start_valkey, stop_valkey
@@ -67,11 +67,8 @@ def test_a_level_goes_on_where_its_killed_engine_had_last_written_and_ends_with_
         masks, resumed = stack.masks(search), resumed_at(stack)
     assert [before <= step < STEPS for step in resumed] == [True]
 
-    spec = tmp_path / "spec.json"
-    spec.write_text(json.dumps(ALONE))
-    command = [sys.executable, "-m", "lth_core.run", str(spec), "--out", str(tmp_path / "alone")]
-    subprocess.run(command, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, timeout=240)
-    assert masks == mask_digests(tmp_path / "alone")
+    with computed_alone(ALONE, tmp_path) as alone:
+        assert masks == alone()
 
 
 def resumed_at(stack: Stack) -> list[int]:

@@ -10,10 +10,8 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.faults.conftest import SEEDS, search_of
+from tests.faults.conftest import SEEDS, Masks, search_of
 from tests.support.stack import Stack
-
-Masks = dict[tuple[str, int, int, int], str]
 
 
 def kill_one(stack: Stack, *words: str) -> None:
