@@ -5,21 +5,18 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from typing import Any
+from typing import Any, Protocol
 
-import ray
 import structlog
-from ray.exceptions import GetTimeoutError, RayError
 
 from service.store import clock
 from service.store.errors import RecordError, StaleEpoch, StoreUnavailable
 from service.store.log import fold
 from service.store.record import Record
-from service.store.scale import Scale
-from workers import cluster_picture, ray_session
-from workers.cluster_nodes import LostNode, NodeWatch, SearchName, living
+from service.store.scale import BoundsByDevice, Scale
+from workers import cluster_picture
+from workers.cluster_nodes import LostNode, Node, NodeWatch, SearchName
 from workers.cluster_picture import Rules
-from workers.crew import first_line
 from workers.engine_slots import EngineClass, Limits
 from workers.pool_report import EngineReport, PoolReport
 
@@ -27,20 +24,37 @@ SHOW_EVERY_S = 1.0
 SCALE_EVERY_S = 2.0
 
 
+class ClusterLost(Exception):  # noqa: N818 - a state of the cluster
+    """The cluster does not answer."""
+
+
+class Cluster(Protocol):
+    """What can be asked of a cluster; every question may raise `ClusterLost`."""
+
+    async def report(self) -> PoolReport:
+        """What the pool tells of itself."""
+
+    async def nodes(self) -> list[Node]:
+        """The living machines."""
+
+    async def set_bounds(self, bounds: BoundsByDevice) -> None:
+        """Keep the number of engines within bounds."""
+
+
 class ClusterReporter:
     """Shows the cluster, hands the operator's bounds to the pool, and tells searches what concerns them.
 
     Args:
         record: The record, of the loop that `run` runs in.
-        pool: The pool's actor.
+        cluster: The cluster.
         limits: What bounds the engines.
         max_running: Lineages of one tenant that may run at once.
         epoch: The leader's epoch.
     """
 
-    def __init__(self, record: Record, pool: Any, limits: Limits, max_running: int, epoch: int) -> None:
+    def __init__(self, record: Record, cluster: Cluster, limits: Limits, max_running: int, epoch: int) -> None:
         self._record = record
-        self._pool = pool
+        self._cluster = cluster
         self._limits = limits
         self._max_running = max_running
         self._epoch = epoch
@@ -52,7 +66,7 @@ class ClusterReporter:
         self._log = structlog.get_logger("cluster")
 
     async def run(self) -> None:
-        """Report for ever, through faults of Redis, the store and Ray.
+        """Look and report for ever, through faults of Redis, the store and Ray.
 
         Raises:
             StaleEpoch: If a later leader has been seen.
@@ -60,11 +74,11 @@ class ClusterReporter:
         while True:
             try:
                 await self.follow_scale()
-                await self._report()
+                await self.report()
             except StaleEpoch:
                 raise
-            except (RecordError, RayError, GetTimeoutError) as error:
-                self._log.warning("cluster not shown", error=first_line(error))
+            except (RecordError, ClusterLost) as error:
+                self._log.warning("cluster not shown", error=str(error))
             except Exception:  # noqa: BLE001 - the edge: engines must not die of what only tells about them
                 self._log.exception("reporting failed")
             await asyncio.sleep(SHOW_EVERY_S)
@@ -80,13 +94,19 @@ class ClusterReporter:
             self._log.warning("bounds not read", error=str(error))
             return
         if scale != self._scale:
-            await self._ask("set_bounds", dict(scale.bounds))
+            await self._cluster.set_bounds(scale.bounds)
             self._scale = scale
             self._log.info("bounds", revision=scale.revision, bounds=scale.document())
 
-    async def _report(self) -> None:
-        report: PoolReport = await self._ask("report")
-        nodes = living(await asyncio.to_thread(ray.nodes))
+    async def report(self) -> None:
+        """Look at the cluster once, tell searches what concerns them, and show it.
+
+        Raises:
+            ClusterLost: If it does not answer.
+            StaleEpoch: If a later leader has been seen.
+            RedisUnavailable: If nobody could be shown anything.
+        """
+        report, nodes = await self._cluster.report(), await self._cluster.nodes()
         lost = self._watch.look(nodes, report.engines, clock.to_text(clock.now()))
         for node in lost:
             await self._tell_lost(node)
@@ -125,7 +145,3 @@ class ClusterReporter:
             raise
         except RecordError as error:
             self._log.warning("event not told", search=search, kind=kind, error=str(error))
-
-    async def _ask(self, method: str, *arguments: Any) -> Any:
-        call = getattr(self._pool, method).remote(*arguments)
-        return await asyncio.to_thread(ray.get, call, timeout=ray_session.CALL_TIMEOUT_S)

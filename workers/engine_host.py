@@ -21,6 +21,7 @@ from service.settings import Settings
 from service.store.record import Record
 from workers import logs, pool, ray_session
 from workers.bridge import Bridge
+from workers.cluster_link import ClusterLink
 from workers.cluster_reporter import ClusterReporter
 from workers.engine_slots import Limits
 from workers.parent import die_with_parent
@@ -68,7 +69,7 @@ def _report(actor: Any, limits: Limits, settings: Settings) -> Future[None]:
     bridge = Bridge("cluster")
     record = bridge.call(Record.open(settings, check=False))
     epoch = int(os.environ["LTH_EPOCH"])
-    reporter = ClusterReporter(record, actor, limits, settings.quota_running_lineages, epoch)
+    reporter = ClusterReporter(record, ClusterLink(actor), limits, settings.quota_running_lineages, epoch)
     bridge.call(reporter.follow_scale())
     return bridge.start(reporter.run())
 
