@@ -22,6 +22,7 @@ from workers import logs
 from workers.reign import Reign
 
 STAND_BY_S = 1.0
+CANCEL_AGAIN_S = 1.0
 
 
 class Dispatcher:
@@ -64,10 +65,9 @@ class Dispatcher:
                 with contextlib.suppress(StaleEpoch):
                     reigning.result()
         finally:
-            for task in (renewing, stopping, reigning):
+            for task in (renewing, stopping):
                 task.cancel()
-            with contextlib.suppress(asyncio.CancelledError, RecordError):
-                await reigning
+            await _end(reigning)
             reign.end()
 
     async def _renew(self, lease: Lease) -> None:
@@ -85,6 +85,15 @@ class Dispatcher:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(pause_s):
                 await self._stop.wait()
+
+
+async def _end(reigning: asyncio.Task[None]) -> None:
+    """Cancel a reign until it has ended: a call that times out at the same moment may take the wish for its own."""
+    while not reigning.done():
+        reigning.cancel()
+        await asyncio.wait({reigning}, timeout=CANCEL_AGAIN_S)
+    with contextlib.suppress(asyncio.CancelledError, RecordError):
+        reigning.result()
 
 
 async def _main(settings: Settings) -> None:

@@ -60,7 +60,10 @@ class Reign:
         self._log = structlog.get_logger("dispatcher")
 
     async def run(self) -> None:
-        """Recover, then tend everything until cancelled.
+        """Recover, then tend everything until cancelled, or until leading is no longer allowed.
+
+        A leader that was stopped and wakes up looks at its lease before it starts anything: what it started would fight
+        with its successor's.
 
         Raises:
             StaleEpoch: If a later leader has been seen.
@@ -77,7 +80,7 @@ class Reign:
             except RecordError as error:
                 self._log.warning("cannot recover yet", error=str(error))
                 await asyncio.sleep(PAUSE_S)
-        while True:
+        while self._lease.ok():
             try:
                 await self._tend()
             except StaleEpoch:

@@ -74,6 +74,7 @@ class Deployment(Rest):
     Attributes:
         nodes: The Ray cluster.
         apis: API replicas that take requests.
+        dispatchers: Those that run, of which one leads.
         told: How every request ended.
         promised: Ids of searches that POSTs were answered, by idempotency key.
         unforeseen: Errors that no rule of the API foresaw, in replicas that have ended.
@@ -108,6 +109,7 @@ class Deployment(Rest):
         self._lock = threading.Lock()
         self._replicas: list[Replica] = []
         self.apis: list[Replica] = []
+        self.dispatchers: list[Replica] = []
         self.told: list[Told] = []
         self.promised: dict[str, list[str]] = {}
         self.unforeseen = 0.0
@@ -162,7 +164,13 @@ class Deployment(Rest):
         own = {"LTH_RAY_ADDRESS": self.nodes.address, "LTH_AUTO_DEVICE": "cpu", **self.nodes.environ}
         replica = self._replica("dispatcher", self._dispatcher, own)
         replica.server.start(lambda: True)
+        self.dispatchers.append(replica)
         return replica
+
+    def end_dispatcher(self, old: Replica) -> None:
+        """End a dispatcher and all that it started."""
+        self.dispatchers.remove(old)
+        old.end()
 
     def request(
         self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None, timeout_s: float = 35
