@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from lth_core.data import TensorData
     from lth_core.expansion import LineageSpec
     from lth_core.names import NormalisationKind
+    from service.store.objects import ObjectStore
 
 NUM_CACHED_DATASETS = 2
 SPARE_THREADS = 3
@@ -28,6 +29,8 @@ SPARE_THREADS = 3
 
 class EngineProcess:
     """Trains the levels that the pool orders; every failure is an answer, never an exception.
+
+    It must have no coroutine among its methods: Ray would then run all of them in event loops, one level at a time.
 
     torch is imported only after the number of threads stands in the environment.
     """
@@ -115,7 +118,7 @@ class EngineProcess:
             if held in self._data:
                 self._data.move_to_end(held)
                 return self._data[held]
-            manifest = self._bridge.call(self._manifest(name, digest))
+            manifest = self._bridge.call(_manifest(self._objects, name, digest))
             info = DatasetInfo.model_validate({field: manifest[field] for field in DatasetInfo.model_fields})
             arrays = self._bridge.call(self._datasets.dataset_arrays(name, digest))
             self._data[held] = load(info, arrays, device=self._device, normalisation=lineage.normalisation)
@@ -123,13 +126,19 @@ class EngineProcess:
                 self._data.popitem(last=False)
             return self._data[held]
 
-    async def _manifest(self, name: str, digest: str) -> dict[str, Any]:
-        from service.store.datasets import stored_manifests
 
-        for manifest, _ in await stored_manifests(self._objects, name):
-            if manifest["digest"] == digest:
-                return manifest
-        raise UnknownDataset(name)
+async def _manifest(objects: ObjectStore, name: str, digest: str) -> dict[str, Any]:
+    """Return the manifest of one version of a data set.
+
+    Raises:
+        UnknownDataset: If it is not registered.
+    """
+    from service.store.datasets import stored_manifests
+
+    for manifest, _ in await stored_manifests(objects, name):
+        if manifest["digest"] == digest:
+            return manifest
+    raise UnknownDataset(name)
 
 
 def failure_of(error: Exception) -> Failure:

@@ -28,6 +28,8 @@ PAUSE_S = 1.0
 """Pause while Redis or the store is down."""
 RECONCILE_EVERY_S = 30.0
 RAY_START_TIMEOUT_S = 120.0
+ENGINE_HOST = "workers.engine_host"
+"""Module of the process that owns pool and engines."""
 
 
 class Reign:
@@ -123,7 +125,7 @@ class Reign:
         if self._ray is not None and not await self._tend_ray(self._ray):
             return
         if "engine_host" not in self._helpers:
-            self._start_helper("engine_host", module("workers.engine_host"))
+            self._start_helper("engine_host", module(ENGINE_HOST))
 
     async def _tend_ray(self, cluster: LocalRay) -> bool:
         """Keep the local cluster alive; when it dies, everything on it is started anew."""

@@ -1,0 +1,1 @@
+"""What the control plane sustains, and what many GPUs would need of it."""
