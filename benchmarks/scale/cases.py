@@ -18,7 +18,8 @@ from benchmarks.scale.costs import Costs
 from benchmarks.scale.stand_in import LEVEL_S
 from tests.support.deployment import Deployment
 
-MOST_PER_SEARCH = 250
+MOST_REPLICATES = 50
+MOST_RATES = 5
 PATIENCE_S = 900.0
 GIB = 1024**3
 
@@ -50,20 +51,31 @@ class Case:
         return rounds * self.levels * self.level_s
 
 
-def bodies(case: Case) -> Iterator[dict[str, Any]]:
-    """Yield the searches of a case: replicates of one small ticket chain."""
-    for first in range(0, case.lineages, MOST_PER_SEARCH):
-        replicates = list(range(first, min(first + MOST_PER_SEARCH, case.lineages)))
-        yield body(replicates, case.levels)
+def bodies(lineages: int, levels: int) -> Iterator[dict[str, Any]]:
+    """Yield searches that have so many lineages in all, each of them once.
+
+    Raises:
+        ValueError: If the number is above what one search takes and no multiple of the replicates that it takes.
+    """
+    if lineages > MOST_REPLICATES and lineages % MOST_REPLICATES:
+        raise ValueError(f"lineages must be at most {MOST_REPLICATES} or a multiple of it, got {lineages}")
+    first = 0
+    while lineages > 0:
+        num_rates = max(1, min(MOST_RATES, lineages // MOST_REPLICATES))
+        num = min(MOST_REPLICATES, lineages)
+        yield body(list(range(first, first + num)), levels, num_rates)
+        lineages -= num * num_rates
+        first += num
 
 
-def body(replicates: list[int], levels: int) -> dict[str, Any]:
-    """Return a search on the bundled digits whose levels are one step long."""
+def body(replicates: list[int], levels: int, num_rates: int = 1) -> dict[str, Any]:
+    """Return a search on the bundled digits whose levels are one step long, one chain per replicate and rate."""
+    rates = [0.001 * (1 + i) for i in range(num_rates)]
     return {
         "spec": {
             "model": {"name": "mlp", "sizes": [64, 16, 10]},
             "dataset": {"name": "digits"},
-            "train": {"steps": 1, "eval_every": 1},
+            "train": {"steps": 1, "eval_every": 1, "lr": rates[0] if num_rates == 1 else {"grid": rates}},
             "prune": {"levels": levels - 1},
             "replicates": replicates,
             "treatments": [],
@@ -92,7 +104,7 @@ def deployed(case: Case) -> Iterator[Deployment]:
         deployment.start_dispatcher()
         wait_for_data(deployment)
         warm = [1_000_000 + number for number in range(case.nodes * case.slots)]
-        deployment.wait(deployment.submit(body(warm[:MOST_PER_SEARCH], 2), "warm"), PATIENCE_S)
+        deployment.wait(deployment.submit(body(warm[:MOST_REPLICATES], 2), "warm"), PATIENCE_S)
         yield deployment
     finally:
         deployment.close()
@@ -105,7 +117,7 @@ def measure(case: Case) -> dict[str, Any]:
         with Costs(deployment.tag, (deployment.index_pid,)) as costs, ThreadPoolExecutor(1) as pool:
             began_s = time.time()
             searches, posts_s = [], []
-            for number, one in enumerate(bodies(case)):
+            for number, one in enumerate(bodies(case.lineages, case.levels)):
                 posted_s = time.monotonic()
                 searches.append(deployment.submit(one, f"search-{number}"))
                 posts_s.append(time.monotonic() - posted_s)

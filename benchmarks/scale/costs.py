@@ -26,6 +26,8 @@ ROLES = {
     "ray::EngineProcess": "engine",
     "ray::IDLE": "trial",
     "ray::LineageTrial": "trial",
+    "ray::DashboardAgent": "ray agents",
+    "ray::RuntimeEnvAgent": "ray agents",
     "ray::": "trial",
     "gcs_server": "gcs",
     "raylet": "raylet",

@@ -8,7 +8,7 @@ from typing import Any
 
 import redis
 
-from benchmarks.scale.cases import MOST_PER_SEARCH, body, wait_for_data
+from benchmarks.scale.cases import bodies, wait_for_data
 from tests.support.deployment import Deployment
 
 LEVELS = 2
@@ -25,10 +25,9 @@ def measure(lineages: int) -> dict[str, Any]:
         index = redis.Redis.from_url(deployment.settings.redis_url)
         empty_bytes = int(index.info("memory")["used_memory"])
         posts_s, searches = [], []
-        for first in range(0, lineages, MOST_PER_SEARCH):
-            replicates = list(range(first, min(first + MOST_PER_SEARCH, lineages)))
+        for number, one in enumerate(bodies(lineages, LEVELS)):
             posted_s = time.monotonic()
-            searches.append(deployment.submit(body(replicates, LEVELS), f"search-{first}"))
+            searches.append(deployment.submit(one, f"search-{number}"))
             posts_s.append(time.monotonic() - posted_s)
         full_bytes = int(index.info("memory")["used_memory"])
         index.close()
