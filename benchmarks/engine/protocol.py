@@ -14,6 +14,7 @@ import resource
 import sys
 import time
 import traceback
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -69,12 +70,8 @@ def _cpu_of(pid: int | None) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-class Stepper:
-    """A contestant that can train on from where it stands; subclasses say how.
-
-    `begin` starts a level anew, `advance` trains on, `weights` reads every replicate's masked weights, `synchronise`
-    waits for the device.
-    """
+class Windowed(ABC):
+    """A contestant that can train on from where it stands; subclasses say how."""
 
     num_replicates = 1
 
@@ -82,21 +79,44 @@ class Stepper:
         """See `Contestant.window`."""
         self.begin(level, evaluate)
         self.advance(warmup)
+        return self.timed(lambda: self.advance(steps))
+
+    def timed(self, work: Callable[[], None]) -> Spent:
+        """Do something that the device may still be busy with afterwards; return what it took until it was done."""
         self.synchronise()
         begun = read_clock()
-        self.advance(steps)
+        work()
         self.synchronise()
         return read_clock().since(begun)
+
+    @abstractmethod
+    def begin(self, level: int, evaluate: bool) -> None:
+        """Load start and mask of a level, its optimizer fresh, at step 0."""
+
+    @abstractmethod
+    def advance(self, steps: int) -> None:
+        """Train on."""
+
+    @abstractmethod
+    def score(self, level: int) -> Spent:
+        """See `Contestant.score`."""
+
+    @abstractmethod
+    def first_steps(self, level: int, steps: int) -> list[Arrays]:
+        """See `Contestant.first_steps`."""
+
+    def synchronise(self) -> None:  # noqa: B027 - nothing is what a processor needs
+        """Wait until the device has done what it was given."""
+
+
+class Stepper(Windowed):
+    """A contestant whose weights and scores can be had at any step."""
 
     def score(self, level: int) -> Spent:
         """See `Contestant.score`; the first pass is not timed."""
         self.begin(level, False)
         self.score_test_set()
-        self.synchronise()
-        begun = read_clock()
-        self.score_test_set()
-        self.synchronise()
-        return read_clock().since(begun)
+        return self.timed(self.score_test_set)
 
     def first_steps(self, level: int, steps: int) -> list[Arrays]:
         """See `Contestant.first_steps`."""
@@ -104,24 +124,13 @@ class Stepper:
         self.advance(steps)
         return self.weights()
 
-    def begin(self, level: int, evaluate: bool) -> None:
-        """Load start and mask of a level, its optimizer fresh, at step 0."""
-        raise NotImplementedError
-
-    def advance(self, steps: int) -> None:
-        """Train on."""
-        raise NotImplementedError
-
+    @abstractmethod
     def score_test_set(self) -> None:
         """Measure loss and accuracy on the test set."""
-        raise NotImplementedError
 
+    @abstractmethod
     def weights(self) -> list[Arrays]:
-        """Return the weights of every replicate."""
-        raise NotImplementedError
-
-    def synchronise(self) -> None:
-        """Wait until the device has done what it was given."""
+        """Return the masked weights of every replicate."""
 
 
 def serve(open_contestant: Callable[[Work, argparse.Namespace], Contestant], *options: str) -> None:

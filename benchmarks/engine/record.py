@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import os
 import platform
-import subprocess
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from benchmarks import machine
+
 PACKAGES = ("torch", "torchvision", "numpy", "pillow", "scipy", "triton", "jax")
-REPOSITORY = Path(__file__).parents[2]
 
 
 def environment(device: str) -> dict[str, Any]:
@@ -21,10 +20,10 @@ def environment(device: str) -> dict[str, Any]:
 
     found: dict[str, Any] = {
         "at": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "commit": _git("rev-parse", "HEAD"),
-        "dirty": bool(_git("status", "--porcelain", "--untracked-files=no")),
+        "commit": machine.commit(),
+        "dirty": machine.is_dirty(),
         "machine": {
-            "cpu": _cpu_model(),
+            "cpu": machine.cpu_model(),
             "isa": torch.backends.cpu.get_cpu_capability(),
             "cores": os.cpu_count(),
             "threads": 1,
@@ -32,14 +31,14 @@ def environment(device: str) -> dict[str, Any]:
             "system": platform.platform(terse=True),
             "caches": _caches(),
         },
-        "versions": {"python": platform.python_version(), **{p: v for p in PACKAGES if (v := _version(p))}},
+        "versions": machine.versions(PACKAGES),
         "device": device,
         "precision": "float32, TF32 off",
     }
     if device == "cuda":
         found["machine"]["gpu"] = torch.cuda.get_device_name()
         found["machine"]["cuda"] = torch.version.cuda
-        found["machine"]["gpu_state"] = _run(
+        found["machine"]["gpu_state"] = machine.said(
             ["nvidia-smi", "--query-gpu=driver_version,clocks.sm,clocks.mem,power.limit", "--format=csv"]
         )
     return found
@@ -59,33 +58,6 @@ def write(path: Path, document: dict[str, Any]) -> None:
     draft = path.with_suffix(".tmp")
     draft.write_text(json.dumps(document, indent=1) + "\n")
     draft.replace(path)
-
-
-def _run(words: list[str]) -> str:
-    try:
-        done = subprocess.run(words, capture_output=True, text=True, cwd=REPOSITORY, check=False)
-    except OSError:
-        return ""
-    return done.stdout.strip()
-
-
-def _git(*words: str) -> str:
-    return _run(["git", *words])
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
-
-
-def _cpu_model() -> str:
-    info = Path("/proc/cpuinfo")
-    for line in info.read_text().splitlines() if info.exists() else []:
-        if line.startswith("model name"):
-            return line.split(":", 1)[1].strip()
-    return platform.processor() or "unknown"
 
 
 def _caches() -> dict[str, str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 
 from benchmarks.engine.contestants.plans import STEPS_OF_A_LEVEL, data_of, lineage_of, synchronise
-from benchmarks.engine.protocol import AbsentError, Spent, Stepper, read_clock, serve
+from benchmarks.engine.protocol import AbsentError, Spent, Windowed, serve
 from benchmarks.engine.work import Arrays, Work
 from lth_core.data import TensorData
 from lth_core.determinism import pin
@@ -18,7 +18,7 @@ from lth_core.pulse import Pulse
 from lth_core.training import ReferenceTraining
 
 
-class Project(Stepper):
+class Project(Windowed):
     """One replicate by an engine of the project; its first steps are those of every replicate of the work."""
 
     def __init__(self, work: Work, engine: str) -> None:
@@ -26,22 +26,22 @@ class Project(Stepper):
         pin(1)
 
     def begin(self, level: int, evaluate: bool) -> None:
-        """See `Stepper.begin`; validation and test set are read here, before the clock is."""
+        """See `Windowed.begin`; validation and test set are read here, before the clock is."""
         self._training = self._start(level, eval_every=self._work.eval_every if evaluate else STEPS_OF_A_LEVEL)
 
     def advance(self, steps: int) -> None:
-        """See `Stepper.advance`."""
+        """See `Windowed.advance`."""
         self._training.advance(self._training.step + steps)
 
     def score(self, level: int) -> Spent:
         """See `Contestant.score`: what is left to do after the last step is one look at the test set."""
         training = self._start(level, steps=1, eval_every=1)
         training.advance(1)
-        synchronise(self._work)
-        begun = read_clock()
-        training.finish()
-        synchronise(self._work)
-        return read_clock().since(begun)
+
+        def finish() -> None:
+            training.finish()
+
+        return self.timed(finish)
 
     def first_steps(self, level: int, steps: int) -> list[Arrays]:
         """See `Contestant.first_steps`."""
@@ -53,7 +53,7 @@ class Project(Stepper):
         return found
 
     def synchronise(self) -> None:
-        """See `Stepper.synchronise`."""
+        """See `Windowed.synchronise`."""
         synchronise(self._work)
 
     def _start(self, level: int, *, replicate: int = 0, **train: int) -> Training:

@@ -8,21 +8,23 @@ from __future__ import annotations
 import argparse
 
 from benchmarks.engine.contestants.plans import STEPS_OF_A_LEVEL, data_of, lineage_of, synchronise
-from benchmarks.engine.protocol import Spent, Stepper, serve
+from benchmarks.engine.protocol import Spent, Windowed, serve
 from benchmarks.engine.work import Arrays, Work
 from lth_core.determinism import pin
 from lth_core.engines.base import Plan, Trained
 from lth_core.engines.pack.engine import PackEngine
+from lth_core.engines.pack.shape import Variant
 
 LONG_SEGMENT, SHORT_SEGMENT = 500, 100
 """Steps of a segment: the long one where a window is a multiple of it."""
 
 
-class ProjectPack(Stepper):
+class ProjectPack(Windowed):
     """G replicates by the pack engine; windows are whole segments, so the warm-up is one segment at least."""
 
     def __init__(self, work: Work, num_replicates: int, variant: str) -> None:
-        self._work, self._data, self._variant = work, data_of(work), variant or "own"
+        self._work, self._data = work, data_of(work)
+        self._variant: Variant = "bmm" if variant == "bmm" else "own"
         self.num_replicates = num_replicates
         self._segment = SHORT_SEGMENT
         pin(1)
@@ -33,20 +35,21 @@ class ProjectPack(Stepper):
         return super().window(level, evaluate, min(warmup, self._segment), steps)
 
     def begin(self, level: int, evaluate: bool) -> None:
-        """See `Stepper.begin`."""
+        """See `Windowed.begin`."""
         self._engine = self._admitted(level, eval_every=self._work.eval_every if evaluate else STEPS_OF_A_LEVEL)
 
     def advance(self, steps: int) -> None:
-        """See `Stepper.advance`; rounded up to whole segments."""
+        """See `Windowed.advance`; rounded up to whole segments."""
         for _ in range(-(-steps // self._segment)):
             self._engine.run()
 
-    def score_test_set(self) -> None:
-        """See `Stepper.score_test_set`: a training of one step ends in one look at the test set.
+    def score(self, level: int) -> Spent:
+        """See `Windowed.score`: a training of one step ends in one look at the test set.
 
-        The step before it, and the admission, are counted with it.
+        The step before it, and the admission, are counted with it; the first time is not timed.
         """
-        self._finish(self._admitted(0, steps=1, eval_every=1))
+        self._score_test_set(level)
+        return self.timed(lambda: self._score_test_set(level))
 
     def first_steps(self, level: int, steps: int) -> list[Arrays]:
         """See `Contestant.first_steps`."""
@@ -54,17 +57,19 @@ class ProjectPack(Stepper):
         return [dict(done[str(replicate)].final) for replicate in range(self.num_replicates)]
 
     def synchronise(self) -> None:
-        """See `Stepper.synchronise`."""
+        """See `Windowed.synchronise`."""
         synchronise(self._work)
 
     def _admitted(self, level: int, **train: int) -> PackEngine:
         num, mask = self.num_replicates, self._work.mask(level)
-        variant = {"dense_variant": self._variant} if self._variant == "bmm" else {}
-        engine = PackEngine(num_slots=num, num_branches=num, segment_steps=self._segment, **variant)  # type: ignore[arg-type]
+        engine = PackEngine(num_slots=num, num_branches=num, segment_steps=self._segment, dense_variant=self._variant)
         for replicate in range(num):
             lineage = lineage_of(self._work, replicate=replicate, **train)
             engine.admit(str(replicate), Plan(lineage, self._work.start(replicate), mask), self._data)
         return engine
+
+    def _score_test_set(self, level: int) -> None:
+        self._finish(self._admitted(level, steps=1, eval_every=1))
 
     @staticmethod
     def _finish(engine: PackEngine) -> dict[str, Trained]:
