@@ -32,6 +32,7 @@ class Entry:
         name: What tables call it.
         command: Its program and options, without the work folder.
         dense: Whether its cost ignores masks, so that a few levels stand for all.
+        updates_survivors: Whether, though its products are dense, only survivors are updated and remembered.
         tests: Whether its evaluations leave out the test set, which is then added to a lineage's cost.
         environment: Further variables of its process.
         folder: Where it runs; None for the repository.
@@ -41,10 +42,16 @@ class Entry:
     name: str
     command: tuple[str, ...]
     dense: bool = True
+    updates_survivors: bool = False
     tests: bool = True
     environment: Mapping[str, str] = field(default_factory=dict)
     folder: Path | None = None
     absent: str | None = None
+
+    @property
+    def traits(self) -> dict[str, bool]:
+        """What a result says of it, beside what it says of itself."""
+        return {"dense": self.dense, "updates_survivors": self.updates_survivors, "tests": self.tests}
 
 
 def module(name: str, *options: str) -> tuple[str, ...]:

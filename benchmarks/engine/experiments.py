@@ -135,7 +135,7 @@ class Session:
             "data": {key: value for key, value in work.terms.data.items() if key != "normalisation"},
             "kept": {level: work.kept(level) for level in experiment.levels},
             "density": {level: work.density(level) for level in experiment.levels},
-            "contestants": {n: {"dense": c.entry.dense, "tests": c.entry.tests, **c.facts} for n, c in running.items()},
+            "contestants": {name: {**child.entry.traits, **child.facts} for name, child in running.items()},
             "absent": absent,
             "roofline": self._roofline(work),
             "gates": [],
@@ -278,12 +278,13 @@ def gpu_experiments(options: Options) -> list[Experiment]:
         ("conv-6", "conv6-cifar10"),
         ("resnet-20", "resnet20-cifar10-low"),
     ):
+        variants = ("branches",) if name == "resnet-20" else ("own", "branches")
         tiny = {"name": "resnet_20", "width": 2} if options.smoke and name == "resnet-20" else None
         found.append(
             Experiment(
                 name,
                 preset,
-                partial(lineup.network_on_a_gpu, options.jax, conv_sizes),
+                partial(lineup.network_on_a_gpu, options.jax, conv_sizes, variants),
                 levels=(0, 1) if options.smoke else (0, 7),
                 replicates=max(conv_sizes),
                 mask_steps=20,

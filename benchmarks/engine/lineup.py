@@ -48,9 +48,13 @@ def packs(sizes: Sequence[int]) -> list[Entry]:
 
 
 def our_packs(sizes: Sequence[int], variants: Sequence[str]) -> list[Entry]:
-    """Return the project's packs, arithmetic of its own and the library's."""
+    """Return the project's packs: arithmetic of its own, the library's batched products, or branches of a graph."""
     return [
-        Entry(f"ours pack {variant} G={size}", module("project_pack", "--replicates", str(size), "--variant", variant))
+        Entry(
+            f"ours pack {variant} G={size}",
+            module("project_pack", "--replicates", str(size), "--variant", variant),
+            updates_survivors=variant == "own",
+        )
         for variant in variants
         for size in sizes
     ]
@@ -104,7 +108,9 @@ def lenet_on_a_gpu(
     ]
 
 
-def network_on_a_gpu(interpreter: str | None, sizes: Sequence[int], work: Path, folder: Path) -> list[Entry]:
+def network_on_a_gpu(
+    interpreter: str | None, sizes: Sequence[int], variants: Sequence[str], work: Path, folder: Path
+) -> list[Entry]:
     """Return the contestants of a convolutional network on a GPU; they need neither folder."""
     del work, folder
     return [
@@ -114,5 +120,5 @@ def network_on_a_gpu(interpreter: str | None, sizes: Sequence[int], work: Path, 
         Entry("autograd graph", module("autograd", "--mode", "graph")),
         *packs(sizes),
         *jax(interpreter, sizes),
-        *our_packs(sizes, ("own",)),
+        *our_packs(sizes, variants),
     ]

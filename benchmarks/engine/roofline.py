@@ -39,7 +39,13 @@ def optimizer_cost(train: Mapping[str, object]) -> tuple[int, int]:
 
 
 def count_step(
-    layers: Sequence[tuple[int, int]], inputs: int, batch_size: int, num_biases: int, train: Mapping[str, object]
+    layers: Sequence[tuple[int, int]],
+    inputs: int,
+    batch_size: int,
+    num_biases: int,
+    train: Mapping[str, object],
+    *,
+    num_updated: int | None = None,
 ) -> Count:
     """Count a step.
 
@@ -54,14 +60,16 @@ def count_step(
         batch_size: Examples of a step.
         num_biases: Parameters beside the weights.
         train: The recipe.
+        num_updated: Weights that are updated, if they are fewer than those that count.
     """
     per_update, num_moments = optimizer_cost(train)
     num_weights = sum(weights for weights, _ in layers)
+    updated = (num_weights if num_updated is None else num_updated) + num_biases
     flop = 0.0
     for i, (weights, uses) in enumerate(layers):
         flop += 2.0 * batch_size * weights * uses * (3 if i else 2)
-    flop += per_update * (num_weights + num_biases)
-    moved = batch_size * inputs + num_weights * (2 + 2 * (1 + num_moments)) + num_biases * 2 * (1 + num_moments)
+    flop += per_update * updated
+    moved = batch_size * inputs + num_weights * 2 + updated * 2 * (1 + num_moments)
     return Count(flop, FLOAT_BYTES * float(moved))
 
 

@@ -101,13 +101,20 @@ def figures(experiment: Mapping[str, Any]) -> Figures:
 def roofline_share(experiment: Mapping[str, Any], found: Figures, name: str, level: int) -> float | None:
     """Return the share of the measured peaks that a contestant's training step reaches, None where it is not counted.
 
-    Contestants whose cost ignores masks are charged with all weights, the others with the survivors.
+    Contestants whose cost ignores masks are charged with all weights, the others with the survivors; those whose update
+    alone heeds masks with all weights in products and the survivors in the update.
     """
     cost, roofline = found.step(name, level, cadence=False), experiment.get("roofline")
     if cost is None or not roofline or not roofline["uses"]:
         return None
-    dense = experiment["contestants"][name]["dense"]
-    kept = experiment["kept"][str(0 if dense else level)]
-    layers = [(num, roofline["uses"][tensor]) for tensor, num in kept.items()]
-    count = count_step(layers, roofline["inputs"], roofline["batch_size"], roofline["num_biases"], experiment["train"])
+    traits, kept = experiment["contestants"][name], experiment["kept"]
+    counted = kept[str(0 if traits["dense"] else level)]
+    count = count_step(
+        [(num, roofline["uses"][tensor]) for tensor, num in counted.items()],
+        roofline["inputs"],
+        roofline["batch_size"],
+        roofline["num_biases"],
+        experiment["train"],
+        num_updated=sum(kept[str(level)].values()) if traits.get("updates_survivors") else None,
+    )
     return count.floor_s(Peaks(**roofline["peaks"])) / cost.median

@@ -13,7 +13,7 @@ EngineKind = Literal["reference", "cpu", "conv", "pack"]
 """`reference`: plain autograd. `cpu`: native kernels for fully connected networks. `conv`: convolutional ones on a CPU.
 `pack`: many trainings in lockstep on one GPU."""
 
-NUMERICS_OF: dict[EngineKind, int] = {"reference": 1, "cpu": 2, "conv": 3, "pack": 4}
+NUMERICS_OF: dict[EngineKind, int] = {"reference": 1, "cpu": 2, "conv": 3, "pack": 5}
 """Version of each engine's arithmetic, no number used twice; raised whenever the same spec computes other bits."""
 
 SLOTS_OF = {"cpu": 1, "cuda": 128}

@@ -1,11 +1,12 @@
 """The project's pack engine: G replicates in the slots of one pack, a segment at a time.
 
-Option `variant`: own (its kernels) or bmm (the library's products).
+Option `variant`: own (its kernels), bmm (the library's batched products) or branches (of one graph, by autograd).
 """
 
 from __future__ import annotations
 
 import argparse
+from typing import get_args
 
 from benchmarks.engine.contestants.plans import STEPS_OF_A_LEVEL, data_of, lineage_of, synchronise
 from benchmarks.engine.protocol import Spent, Windowed, serve
@@ -22,9 +23,8 @@ LONG_SEGMENT, SHORT_SEGMENT = 500, 100
 class ProjectPack(Windowed):
     """G replicates by the pack engine; windows are whole segments, so the warm-up is one segment at least."""
 
-    def __init__(self, work: Work, num_replicates: int, variant: str) -> None:
-        self._work, self._data = work, data_of(work)
-        self._variant: Variant = "bmm" if variant == "bmm" else "own"
+    def __init__(self, work: Work, num_replicates: int, variant: Variant) -> None:
+        self._work, self._data, self._variant = work, data_of(work), variant
         self.num_replicates = num_replicates
         self._segment = SHORT_SEGMENT
         pin(1)
@@ -62,7 +62,7 @@ class ProjectPack(Windowed):
 
     def _admitted(self, level: int, **train: int) -> PackEngine:
         num, mask = self.num_replicates, self._work.mask(level)
-        engine = PackEngine(num_slots=num, num_branches=num, segment_steps=self._segment, dense_variant=self._variant)
+        engine = PackEngine(num_slots=num, num_branches=num, segment_steps=self._segment, variant=self._variant)
         for replicate in range(num):
             lineage = lineage_of(self._work, replicate=replicate, **train)
             engine.admit(str(replicate), Plan(lineage, self._work.start(replicate), mask), self._data)
@@ -85,6 +85,8 @@ class ProjectPack(Windowed):
 
 def open_contestant(work: Work, args: argparse.Namespace) -> ProjectPack:
     """Open it."""
+    if args.variant not in get_args(Variant):
+        raise ValueError(f"variant must be one of {', '.join(get_args(Variant))}, got {args.variant!r}")
     return ProjectPack(work, args.replicates, args.variant)
 
 

@@ -5,7 +5,7 @@ What a pack promises of the bits of one training, by the arithmetic it runs (`lt
 | arithmetic | repeated, resumed | independent of slot, pack size, neighbours, time of admission |
 |---|---|---|
 | `own` on a CPU: slot after slot in plain torch | yes | yes |
-| `own` on CUDA: one program per (slot, tile), fixed tiles, no atomics, no split sums | yes | yes |
+| `own` on CUDA: one program per (slot, tile), fixed tiles, no atomics, sums in one order | yes | yes |
 | `branches`: one single-replicate step per slot by autograd, on a CPU or as branches of one graph | yes | yes |
 | `bmm`: batched products of a library | in the same pack size and slot | no |
 

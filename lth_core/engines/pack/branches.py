@@ -19,12 +19,12 @@ from lth_core.engines.base import Plan
 from lth_core.engines.pack import plain
 from lth_core.engines.pack.drops import DropTable, drop_tables
 from lth_core.engines.pack.graphs import Branches
+from lth_core.engines.pack.moments import FullMoments
 from lth_core.engines.pack.resident import ResidentData
 from lth_core.engines.pack.shape import PackShape
 from lth_core.engines.pack.source import Source
 from lth_core.engines.pack.state import Clock, PackState
 from lth_core.engines.pack.steps import Stretch
-from lth_core.engines.pack.updates import update_rows
 from lth_core.expansion import num_validation
 from lth_core.models import FlatNetwork
 
@@ -49,7 +49,8 @@ class BranchSteps:
         self.max_steps = max(1, min(state.order.shape[1], max_input_bytes // (4 * torch.Size(batch).numel())))
         num_train = len(data.train_labels)
         self._per_epoch = (num_train - num_validation(num_train)) // shape.batch_size
-        self._kind, self._in_shape = shape.optimizer, shape.in_shape
+        self.moments = FullMoments(shape.optimizer, state)
+        self._in_shape = shape.in_shape
         self._state, self._data = state, data
         self._row = torch.zeros(1, dtype=torch.int32, device=state.device)
         self._images = torch.zeros(self.max_steps, *batch, device=state.device)
@@ -110,7 +111,7 @@ class BranchSteps:
             gradients = torch.autograd.grad(logits, net.parameters, delta[0])
             joined = torch.cat([part.reshape(-1) for part in gradients])
             gradient = F.pad(joined, (0, state.weights.shape[1] - len(joined)))[None]
-            update_rows(self._kind, state, gradient, slots)
+            self.moments.update(gradient, slots)
             active = state.clock.active()[slots, None]
             state.buffers[slots].copy_(torch.where(active, state.buffers[slots], before))
             state.clock.note(losses / len(images), correct, slots)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from lth_core.data import TensorData
 from lth_core.engines.base import Plan, Trained
 from lth_core.engines.checkpoint import Checkpoint
+from lth_core.engines.choice import FULLY_CONNECTED
 from lth_core.engines.pack.loading import beginning
 from lth_core.engines.pack.pack import Pack
 from lth_core.engines.pack.resident import ResidentData
@@ -37,9 +38,9 @@ class PackEngine:
 
     Args:
         num_slots: Slots of a pack of fully connected networks.
-        num_branches: Slots of a pack of other networks.
+        num_branches: Slots of a pack of networks with convolutions, whose outputs and branches take memory.
         segment_steps: Most steps of a segment; a multiple of the evaluation's cadence wastes nothing.
-        dense_variant: Arithmetic of fully connected networks, "own" or "bmm".
+        variant: The arithmetic wanted, see `PackShape.of`.
 
     Raises:
         ValueError: If a number is less than 1.
@@ -51,7 +52,7 @@ class PackEngine:
         num_slots: int = 128,
         num_branches: int = 8,
         segment_steps: int = 500,
-        dense_variant: Variant = "own",
+        variant: Variant = "own",
     ) -> None:
         sizes = {"num_slots": num_slots, "num_branches": num_branches, "segment_steps": segment_steps}
         for field, value in sizes.items():
@@ -59,7 +60,7 @@ class PackEngine:
                 raise ValueError(f"{field} must be >= 1, got {value}")
         self.is_building = False
         self._num_slots, self._num_branches, self._segment_steps = num_slots, num_branches, segment_steps
-        self._dense_variant: Variant = dense_variant
+        self._variant: Variant = variant
         self._packs: dict[PackShape, Pack] = {}
         self._waiting: dict[PackShape, deque[_Waiting]] = {}
         self._resident: dict[tuple[str, NormalisationKind], ResidentData] = {}
@@ -93,7 +94,7 @@ class PackEngine:
         if data.normalisation.kind != plan.lineage.normalisation:
             wanted = plan.lineage.normalisation
             raise ValueError(f"normalisation of the data must be {wanted}, got {data.normalisation.kind}")
-        shape = PackShape.of(plan, dense_variant=self._dense_variant)
+        shape = PackShape.of(plan, wanted=self._variant)
         beginning(plan)
         waiting = _Waiting(name, plan, data, pulse or Pulse(), checkpoint)
         self._waiting.setdefault(shape, deque()).append(waiting)
@@ -168,7 +169,8 @@ class PackEngine:
         held = shape.dataset, shape.normalisation
         if held not in self._resident:
             self._resident[held] = ResidentData.of(data)
-        num_slots = self._num_branches if shape.variant == "branches" else self._num_slots
+        is_small = shape.variant != "branches" and shape.model.name in FULLY_CONNECTED
+        num_slots = self._num_slots if is_small else self._num_branches
         self.is_building = True
         try:
             return Pack(shape, data, self._resident[held], num_slots=num_slots, segment_steps=self._segment_steps)

@@ -15,7 +15,7 @@ import triton.language as tl
 
 
 @triton.jit
-def _rows_of_x(
+def rows_of_x(
     x, index, scales, table, rows, columns, valid, INPUTS: tl.constexpr, BYTES: tl.constexpr, PIXELS: tl.constexpr
 ):
     """Load [rows, columns] of a layer's input: activations of the slot, or examples by their index from bytes."""
@@ -71,7 +71,7 @@ def forward_kernel(
     total = tl.zeros((BLOCK_R, BLOCK_H), dtype=tl.float32)
     for start in range(0, INPUTS, BLOCK_F):
         columns = start + tl.arange(0, BLOCK_F)
-        seen = _rows_of_x(x, first, scales, table, rows, columns, valid, INPUTS, BYTES, PIXELS)
+        seen = rows_of_x(x, first, scales, table, rows, columns, valid, INPUTS, BYTES, PIXELS)
         inside = (columns < INPUTS)[:, None] & (units < OUTPUTS)[None, :]
         w = tl.load(weights + WEIGHT + units[None, :] * INPUTS + columns[:, None], mask=inside, other=0.0)
         total = tl.dot(seen, w, total, input_precision="ieee")
@@ -180,132 +180,3 @@ def backward_kernel(
     at = slot * ROWS * INPUTS + rows[:, None] * INPUTS + columns[None, :]
     above = tl.load(activation + at, mask=inside, other=0.0) > 0
     tl.store(out + at, tl.where(above, total, 0.0), mask=inside)
-
-
-@triton.jit
-def _updated(
-    at,
-    inside,
-    gradient,
-    weights,
-    first,
-    second,
-    keep,
-    rate,
-    root,
-    left,
-    decay,
-    momentum,
-    KIND: tl.constexpr,
-    BETA1: tl.constexpr,
-    BETA2: tl.constexpr,
-    EPSILON: tl.constexpr,
-):
-    """Update what lies at some places of a slot's rows: KIND 0 is SGD, 1 has momentum, 2 is Adam."""
-    w = tl.load(weights + at, mask=inside, other=0.0) * left
-    kept = tl.load(keep + at, mask=inside, other=0) != 0
-    g = tl.where(decay != 0, gradient + decay * w, gradient)
-    g = tl.where(kept, g, 0.0)
-    if KIND == 1:
-        g = momentum * tl.load(first + at, mask=inside, other=0.0) + g
-        tl.store(first + at, g, mask=inside)
-    if KIND == 2:
-        mean = tl.load(first + at, mask=inside, other=0.0)
-        mean += (1 - BETA1) * (g - mean)
-        square = BETA2 * tl.load(second + at, mask=inside, other=0.0) + (1 - BETA2) * g * g
-        tl.store(first + at, mean, mask=inside)
-        tl.store(second + at, square, mask=inside)
-        g = tl.div_rn(mean, tl.div_rn(tl.sqrt_rn(square), root + tl.zeros_like(square)) + EPSILON)
-    tl.store(weights + at, w - rate * g, mask=inside)
-
-
-@triton.jit
-def update_kernel(
-    delta,
-    x,
-    index,
-    scales,
-    table,
-    weights,
-    first,
-    second,
-    keep,
-    rates,
-    decays,
-    momenta,
-    cursor,
-    limit,
-    index_stride,
-    row_stride,
-    num_slots,
-    WEIGHT: tl.constexpr,
-    BIAS: tl.constexpr,
-    ROWS: tl.constexpr,
-    INPUTS: tl.constexpr,
-    OUTPUTS: tl.constexpr,
-    BYTES: tl.constexpr,
-    PIXELS: tl.constexpr,
-    KIND: tl.constexpr,
-    BETA1: tl.constexpr,
-    BETA2: tl.constexpr,
-    EPSILON: tl.constexpr,
-    BLOCK_R: tl.constexpr,
-    BLOCK_H: tl.constexpr,
-    BLOCK_F: tl.constexpr,
-):
-    """Gradient, mask and optimizer of one tile of weights; the gradient stays in registers.
-
-    The first tile of every row of tiles updates its biases, too. Grid: (tiles of H x F, slots).
-    """
-    slot = tl.program_id(1).to(tl.int64)
-    step = tl.load(cursor)
-    if step >= tl.load(limit + slot):
-        return
-    across: tl.constexpr = (INPUTS + BLOCK_F - 1) // BLOCK_F
-    column = tl.program_id(0) % across
-    units = tl.program_id(0) // across * BLOCK_H + tl.arange(0, BLOCK_H)
-    columns = column * BLOCK_F + tl.arange(0, BLOCK_F)
-    chosen = index + slot * index_stride + step * ROWS
-    delta += slot * ROWS * OUTPUTS
-    if not BYTES:
-        x += slot * ROWS * INPUTS
-    total = tl.zeros((BLOCK_H, BLOCK_F), dtype=tl.float32)
-    of_bias = tl.zeros((BLOCK_H, BLOCK_R), dtype=tl.float32)
-    for start in range(0, ROWS, BLOCK_R):
-        rows = start + tl.arange(0, BLOCK_R)
-        valid = rows < ROWS
-        of_delta = (units < OUTPUTS)[:, None] & valid[None, :]
-        d = tl.load(delta + rows[None, :] * OUTPUTS + units[:, None], mask=of_delta, other=0.0)
-        seen = _rows_of_x(x, chosen, scales, table, rows, columns, valid, INPUTS, BYTES, PIXELS)
-        total = tl.dot(d, seen, total, input_precision="ieee")
-        of_bias += d
-    row = slot * row_stride
-    of_step = rates + (step * num_slots + slot) * 3
-    rate, root, left = tl.load(of_step), tl.load(of_step + 1), tl.load(of_step + 2)
-    decay, momentum = tl.load(decays + slot), tl.load(momenta + slot)
-    at = row + WEIGHT + units[:, None] * INPUTS + columns[None, :]
-    inside = (units < OUTPUTS)[:, None] & (columns < INPUTS)[None, :]
-    _updated(
-        at, inside, total, weights, first, second, keep, rate, root, left, decay, momentum, KIND, BETA1, BETA2, EPSILON
-    )
-    if column == 0:
-        at_bias = row + BIAS + units
-        inside_bias = units < OUTPUTS
-        _updated(
-            at_bias,
-            inside_bias,
-            tl.sum(of_bias, axis=1),
-            weights,
-            first,
-            second,
-            keep,
-            rate,
-            root,
-            left,
-            decay,
-            momentum,
-            KIND,
-            BETA1,
-            BETA2,
-            EPSILON,
-        )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -15,34 +16,33 @@ ROW_UNIT = 32
 """Rows are padded to this many floats, 128 bytes: every slot sees its tensors at the same alignment."""
 
 Vector = npt.NDArray[np.float32]
+Number = TypeVar("Number", bound=np.generic)
 
 
-@dataclass(frozen=True)
-class Layer:
-    """One fully connected layer within a row.
+@dataclass(frozen=True, eq=False)
+class Arrangement:
+    """Where the parameters of a network lie in a slot's row.
 
     Attributes:
-        inputs: Units it reads.
-        outputs: Units it has.
-        weight: Where its weights [outputs, inputs] begin.
-        bias: Where its biases begin.
+        num: Parameters.
+        order: The parameter, by its place in state_dict order, at each place of a row, int64 [num]; None if they are
+            the same.
     """
 
-    inputs: int
-    outputs: int
-    weight: int
-    bias: int
+    num: int
+    order: npt.NDArray[np.int64] | None = None
 
+    def row_of(self, vector: npt.NDArray[Number]) -> npt.NDArray[Number]:
+        """Return what lies in a row, given a vector in state_dict order."""
+        return vector if self.order is None else vector[self.order]
 
-def dense_layers(tensors: Sequence[TensorSpec]) -> tuple[Layer, ...]:
-    """Return the layers of a fully connected network, whose tensors are weight and bias in turn."""
-    layers: list[Layer] = []
-    start = 0
-    for weight, bias in zip(tensors[::2], tensors[1::2], strict=True):
-        outputs, inputs = weight.shape
-        layers.append(Layer(inputs, outputs, start, start + weight.size))
-        start += weight.size + bias.size
-    return tuple(layers)
+    def vector_of(self, row: npt.NDArray[Number]) -> npt.NDArray[Number]:
+        """Return a vector in state_dict order, given what lies in a row."""
+        if self.order is None:
+            return row
+        vector = np.empty_like(row)
+        vector[self.order] = row
+        return vector
 
 
 def parameters(tensors: Sequence[TensorSpec]) -> tuple[TensorSpec, ...]:

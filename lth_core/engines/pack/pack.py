@@ -13,12 +13,12 @@ from lth_core.engines.base import Plan, Trained
 from lth_core.engines.checkpoint import Checkpoint, fitting
 from lth_core.engines.pack.arithmetic import build_steps
 from lth_core.engines.pack.graphs import Program
-from lth_core.engines.pack.layout import buffers, num_elements, parameters
+from lth_core.engines.pack.layout import buffers, num_elements
 from lth_core.engines.pack.orders import OrderBook, OrderRequest
 from lth_core.engines.pack.rates import NUM_COLUMNS
 from lth_core.engines.pack.resident import ResidentData
 from lth_core.engines.pack.scoring import Scoring
-from lth_core.engines.pack.shape import NUM_MOMENTS, PackShape
+from lth_core.engines.pack.shape import PackShape
 from lth_core.engines.pack.slot import ENGINE, Slot
 from lth_core.engines.pack.state import PackState
 from lth_core.engines.pack.steps import Stretch
@@ -50,9 +50,8 @@ class Pack:
         self._segment_steps = segment_steps
         self._state = PackState(
             num_slots,
-            num_elements(parameters(shape.tensors)),
+            shape.arrangement(),
             num_elements(buffers(shape.tensors)),
-            NUM_MOMENTS[shape.optimizer],
             segment_steps,
             shape.batch_size,
             data.device,
@@ -81,7 +80,8 @@ class Pack:
         checkpoint = fitting(checkpoint, plan.digest, ENGINE)
         place = self.slots.index(None)
         parts = self._orders.parts(plan.lineage.replicate)
-        slot = Slot(place, name, plan, pulse, self._state, self._scoring.score_one, parts.validation_sha256, checkpoint)
+        moments, score = self._steps.moments, self._scoring.score_one
+        slot = Slot(place, name, plan, pulse, self._state, moments, score, parts.validation_sha256, checkpoint)
         self._scoring.validation.choose(place, parts.validation)
         self._steps.admit(place, plan)
         self.slots[place] = slot

@@ -82,19 +82,17 @@ def update(
     weights: Tensor,
     gradient: Tensor,
     moments: list[Tensor],
-    keep: Tensor,
     rates: Tensor,
     decay: Tensor,
     momentum: Tensor,
 ) -> tuple[Tensor, list[Tensor]]:
-    """Return weights and moments after one update; a pruned weight is selected away, whatever its gradient is.
+    """Return weights and moments after one update.
 
     Args:
         kind: The optimizer.
         weights: [n, P].
-        gradient: [n, P].
+        gradient: [n, P], 0 at pruned weights.
         moments: As many of [n, P] as the optimizer has.
-        keep: bool [n, P].
         rates: Rate, root and what decay leaves, [n, 3].
         decay: Coupled weight decay, [n].
         momentum: [n].
@@ -102,7 +100,6 @@ def update(
     rate, root, left = (rates[:, i : i + 1] for i in range(3))
     w = weights * left
     g = torch.where(decay[:, None] != 0, gradient + decay[:, None] * w, gradient)
-    g = select(keep, g)
     if kind == "sgd":
         return w - rate * g, []
     if kind == "momentum":

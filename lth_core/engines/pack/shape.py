@@ -7,6 +7,9 @@ from typing import Literal
 
 from lth_core.engines.base import Plan
 from lth_core.engines.choice import FULLY_CONNECTED
+from lth_core.engines.conv.support import CONVOLUTIONAL
+from lth_core.engines.pack.layout import Arrangement, num_elements, parameters
+from lth_core.engines.pack.stages import Stage, arrangement_for_stages, stages
 from lth_core.model_spec import ModelSpec
 from lth_core.names import NormalisationKind
 from lth_core.parts import Train
@@ -17,7 +20,8 @@ Variant = Literal["own", "bmm", "branches"]
 """The arithmetic of a pack, part of its numerical identity.
 
 `own`: one program per (slot, tile) in Triton, or slot after slot in plain torch on a CPU. `bmm`: the library's batched
-products, whose bits may depend on the number of slots. `branches`: one single-replicate step per slot by autograd.
+products, whose bits may depend on the number of slots. `branches`: one single-replicate step per slot by autograd, for
+any network.
 """
 
 NUM_MOMENTS: dict[OptimizerKind, int] = {"sgd": 0, "momentum": 1, "adam": 2}
@@ -55,12 +59,14 @@ class PackShape:
     variant: Variant
 
     @classmethod
-    def of(cls, plan: Plan, *, dense_variant: Variant = "own") -> PackShape:
+    def of(cls, plan: Plan, *, wanted: Variant = "own") -> PackShape:
         """Return the shape of the pack a plan trains in.
 
         Args:
             plan: The training.
-            dense_variant: Arithmetic of fully connected networks, "own" or "bmm".
+            wanted: The arithmetic wanted; where it does not exist, another takes its place: `own` is for networks of
+                3x3 convolutions and fully connected layers alone, without dropout and augmentation, `bmm` for fully
+                connected ones.
 
         Raises:
             ValueError: If the plan asks for what only the reference does.
@@ -77,13 +83,27 @@ class PackShape:
             normalisation=lineage.normalisation,
             batch_size=lineage.train.batch_size,
             optimizer=optimizer_kind(lineage.train),
-            variant=dense_variant if is_dense(lineage.model, lineage.train) else "branches",
+            variant=variant_of(lineage.model, lineage.train, wanted),
         )
 
+    def stages(self) -> tuple[Stage, ...]:
+        """Return what the `own` and `bmm` arithmetic computes one after the other."""
+        return stages(self.tensors, self.in_shape)
 
-def is_dense(model: ModelSpec, train: Train) -> bool:
-    """Tell whether the kernels for fully connected networks can train it: no convolutions and no augmentation."""
-    return model.name in FULLY_CONNECTED and not train.flip and not train.crop_padding
+    def arrangement(self) -> Arrangement:
+        """Return where the parameters lie in a row."""
+        if self.variant == "branches" or self.model.name in FULLY_CONNECTED:
+            return Arrangement(num_elements(parameters(self.tensors)))
+        return arrangement_for_stages(self.tensors, self.in_shape)
+
+
+def variant_of(model: ModelSpec, train: Train, wanted: Variant) -> Variant:
+    """Return the arithmetic that trains a network, the wanted one where it exists."""
+    is_dense = model.name in FULLY_CONNECTED
+    has_kernels = is_dense or (model.name in CONVOLUTIONAL and not model.dropout)
+    if wanted == "branches" or not has_kernels or train.flip or train.crop_padding:
+        return "branches"
+    return wanted if is_dense else "own"
 
 
 def optimizer_kind(train: Train) -> OptimizerKind:

@@ -12,6 +12,7 @@ from lth_core.engines.choice import EngineKind
 from lth_core.engines.course import Course, resumed
 from lth_core.engines.pack.layout import apart, buffers, parameters
 from lth_core.engines.pack.loading import Contents, beginning, continuation
+from lth_core.engines.pack.moments import Moments
 from lth_core.engines.pack.rates import Rates
 from lth_core.engines.pack.shape import MOMENT_NAMES, optimizer_kind
 from lth_core.engines.pack.state import PackState
@@ -43,6 +44,7 @@ class Slot:
         plan: What is trained.
         pulse: Hears of it.
         state: The pack's state.
+        moments: What the pack's optimizer remembers.
         score: Evaluates one slot on a part of the data.
         validation_sha256: Digest of the validation indices.
         checkpoint: Where to go on; None begins.
@@ -58,6 +60,7 @@ class Slot:
         plan: Plan,
         pulse: Pulse,
         state: PackState,
+        moments: Moments,
         score: Callable[[int, Part], Score],
         validation_sha256: str,
         checkpoint: Checkpoint | None = None,
@@ -67,7 +70,7 @@ class Slot:
         self.place, self.name, self.plan, self.pulse = place, name, plan, pulse
         self.rates = Rates(plan)
         self._recipe = plan.lineage.train
-        self._state, self._score = state, score
+        self._state, self._moments, self._score = state, moments, score
         self._tensors = plan.lineage.tensors()
         self._began = apart(began.weights, parameters(self._tensors)) | apart(began.buffers, buffers(self._tensors))
         self._scores: dict[Part, Score] = {}
@@ -79,7 +82,7 @@ class Slot:
             self.record()
         else:
             best = checkpoint.part("best")
-            state.write(place, state.best, np.asarray(best["vector"], dtype=np.float32))
+            state.write_parameters(place, state.best, np.asarray(best["vector"], dtype=np.float32))
             state.write(place, state.best_buffers, np.asarray(best["buffers"], dtype=np.float32))
 
     @property
@@ -172,36 +175,31 @@ class Slot:
     def read(self) -> Weights:
         """Return copies of the current weights and running statistics, in state_dict order."""
         state = self._state
-        found = apart(state.read(self.place, state.weights, state.num_parameters), parameters(self._tensors))
+        found = apart(state.read_parameters(self.place, state.weights), parameters(self._tensors))
         found |= apart(state.read(self.place, state.buffers, state.num_buffers), buffers(self._tensors))
         return {tensor.name: found[tensor.name] for tensor in self._tensors}
 
     def read_state(self, step: int) -> OptimizerState:
         """Return copies of what the optimizer remembers after `step` updates, by its names."""
-        state, names = self._state, MOMENT_NAMES[optimizer_kind(self._recipe)]
-        found: OptimizerState = {
-            name: state.read(self.place, moment, state.num_parameters)
-            for name, moment in zip(names, state.moments, strict=True)
-        }
+        names = MOMENT_NAMES[optimizer_kind(self._recipe)]
+        found: OptimizerState = dict(zip(names, self._moments.read(self.place), strict=True))
         return found | {"count": np.array(step + self._count_ahead, dtype=np.float32)} if "mean" in names else found
 
     def read_best(self) -> dict[str, Array]:
         """Return the copy at the lowest validation loss."""
         state, place = self._state, self.place
         return {
-            "vector": state.read(place, state.best, state.num_parameters),
+            "vector": state.read_parameters(place, state.best),
             "buffers": state.read(place, state.best_buffers, state.num_buffers),
         }
 
     def _load(self, found: Contents) -> None:
         state, place, recipe = self._state, self.place, self._recipe
-        state.write(place, state.weights, found.weights)
-        state.write(place, state.best, found.weights)
+        state.write_parameters(place, state.weights, found.weights)
+        state.write_parameters(place, state.best, found.weights)
         state.write(place, state.buffers, found.buffers)
         state.write(place, state.best_buffers, found.buffers)
-        for rows, vector in zip(state.moments, found.moments, strict=True):
-            state.write(place, rows, vector)
-        state.set_mask(place, found.keep)
+        self._moments.load(place, found.keep, found.moments)
         state.decay[place] = recipe.weight_decay if recipe.weight_decay_mode == "coupled" else 0.0
         state.momentum[place] = recipe.momentum
         state.smoothing[place] = recipe.label_smoothing

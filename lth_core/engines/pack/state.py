@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lth_core.engines.pack.layout import Vector, row_size
+from lth_core.engines.pack.layout import Arrangement, Vector, row_size
 from lth_core.engines.pack.rates import NUM_COLUMNS
 
 
@@ -63,8 +63,6 @@ class PackState:
     Attributes:
         weights: Parameters, float32 [G, P], P padded to whole cache lines.
         best: Their copy at each slot's lowest validation loss, float32 [G, P].
-        moments: What the optimizer remembers, each float32 [G, P].
-        keep: Which weights are kept, bool [G, P]; biases always are.
         buffers: Running statistics, float32 [G, Q].
         best_buffers: Their copies.
         decay: Coupled weight decay, float32 [G].
@@ -73,12 +71,12 @@ class PackState:
         rates: Columns of `lth_core.engines.pack.rates.Rates` per step, float32 [S, G, 3].
         order: Training examples per slot and step, int32 [G, S, batch_size].
         clock: The clock of training.
+        arrangement: Where the parameters of a network lie in a row.
 
     Args:
         num_slots: G.
-        num_parameters: Parameters of the network.
+        arrangement: Where the parameters of the network lie in a row.
         num_buffers: Its running statistics.
-        num_moments: Vectors that the optimizer remembers.
         num_steps: Most steps of a segment, S.
         batch_size: Examples of a step.
         device: Where it lives.
@@ -87,20 +85,18 @@ class PackState:
     def __init__(
         self,
         num_slots: int,
-        num_parameters: int,
+        arrangement: Arrangement,
         num_buffers: int,
-        num_moments: int,
         num_steps: int,
         batch_size: int,
         device: torch.device,
     ) -> None:
-        rows = num_slots, row_size(num_parameters)
-        self.num_slots, self.num_parameters, self.num_buffers = num_slots, num_parameters, num_buffers
+        rows = num_slots, row_size(arrangement.num)
+        self.num_slots, self.num_parameters, self.num_buffers = num_slots, arrangement.num, num_buffers
+        self.arrangement = arrangement
         self.device = device
         self.weights = torch.zeros(rows, device=device)
         self.best = torch.zeros(rows, device=device)
-        self.moments = [torch.zeros(rows, device=device) for _ in range(num_moments)]
-        self.keep = torch.ones(rows, dtype=torch.bool, device=device)
         self.buffers = torch.zeros(num_slots, row_size(num_buffers), device=device)
         self.best_buffers = torch.zeros_like(self.buffers)
         self.decay = torch.zeros(num_slots, device=device)
@@ -118,9 +114,18 @@ class PackState:
         """Return a copy of the first `num` numbers of a slot's row."""
         return rows[slot, :num].cpu().numpy().copy()
 
-    def set_mask(self, slot: int, keep: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> None:
-        """Give a slot its mask over all parameters."""
-        self.keep[slot, : len(keep)].copy_(torch.from_numpy(keep))
+    def write_parameters(self, slot: int, rows: Tensor, vector: Vector) -> None:
+        """Put a vector over all parameters, in state_dict order, into a slot's row of one of the tensors."""
+        self.write(slot, rows, self.arrangement.row_of(vector))
+
+    def read_parameters(self, slot: int, rows: Tensor) -> Vector:
+        """Return a slot's row of one of the tensors as a vector over all parameters, in state_dict order."""
+        return self.arrangement.vector_of(self.read(slot, rows, self.num_parameters))
+
+    def rates_now(self, slots: slice) -> Tensor:
+        """Return what scales the next update of some slots, float32 [n, 3], without reading the device."""
+        step = self.clock.cursor.clamp(max=len(self.rates) - 1)
+        return self.rates[:, slots].index_select(0, step)[0]
 
     def keep_best(self, slots: list[int]) -> None:
         """Copy weights and statistics of some slots."""

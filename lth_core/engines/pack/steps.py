@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from lth_core.engines.base import Plan
+from lth_core.engines.pack.moments import Moments
 from lth_core.engines.pack.source import Source
 from lth_core.engines.pack.state import Clock
 
@@ -25,9 +26,13 @@ class Steps(Protocol):
 
     Attributes:
         max_steps: Steps that may follow one call of `ready`.
+        moments: What the optimizer remembers of every slot.
     """
 
     max_steps: int
+
+    @property
+    def moments(self) -> Moments: ...
 
     def admit(self, slot: int, plan: Plan) -> None:
         """Take note of what a slot trains from now on."""

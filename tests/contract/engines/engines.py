@@ -30,6 +30,8 @@ class EngineUnderTest:
         noisy_share: Share of weights that may leave 1e-5 under Adam with a fresh state, which divides a gradient by its
             own size, also one that is nothing but the rounding of a sum. In a convolution on small images two orders of
             one sum are enough; each is as far from the same steps in double precision as the other.
+        flipped_share: Share that may leave it under another optimizer: an activation that is nearly 0 may be on its
+            other side, and what its unit learns from one example with it.
         stops_within: Steps after which a training that is told to stop has stopped.
         is_slow: Whether fewer recipes and densities have to do.
     """
@@ -40,6 +42,7 @@ class EngineUnderTest:
     shape: tuple[int, ...] = (1, 4, 4)
     runs_here: bool = True
     noisy_share: float = 0.0
+    flipped_share: float = 0.0
     stops_within: int = 60
     is_slow: bool = False
 
@@ -52,11 +55,14 @@ def _kind(kind: EngineKind) -> Start:
     return lambda plan, data, pulse, checkpoint: start_training(plan, data, pulse, engine=kind, checkpoint=checkpoint)
 
 
-_IMAGES_ENGINE = {"model": CONV, "shape": IMAGES, "noisy_share": 0.06, "is_slow": True}
+_SHARES = {"noisy_share": 0.06, "flipped_share": 1e-5}
+_IMAGES_ENGINE = {"model": CONV, "shape": IMAGES, "is_slow": True, **_SHARES}
+_BRANCHES = {**_IMAGES_ENGINE, "model": ModelSpec(name="conv_2", dropout=0.5), "stops_within": 500}
 ENGINES = (
     EngineUnderTest("reference", _kind("reference")),
     EngineUnderTest("cpu", _kind("cpu"), runs_here=or_reference("cpu") == "cpu"),
     EngineUnderTest("conv", _kind("conv"), **_IMAGES_ENGINE),  # type: ignore[arg-type]
     EngineUnderTest("pack", _kind("pack"), stops_within=500),
-    EngineUnderTest("pack_branches", _kind("pack"), stops_within=500, **_IMAGES_ENGINE),  # type: ignore[arg-type]
+    EngineUnderTest("pack_maps", _kind("pack"), stops_within=500, **_IMAGES_ENGINE),  # type: ignore[arg-type]
+    EngineUnderTest("pack_branches", _kind("pack"), **_BRANCHES),  # type: ignore[arg-type]
 )

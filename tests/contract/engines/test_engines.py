@@ -50,7 +50,7 @@ def test_the_first_twenty_steps_are_those_of_the_reference(
     judge = train(plan, tiny_data(engine.shape), Pulse())
     off = np.concatenate([np.abs(own.final[name] - weights).reshape(-1) for name, weights in judge.final.items()])
     assert off.max() <= 20 * plan.lineage.train.lr
-    noisy = engine.noisy_share if plan.lineage.train.optimizer == "adam" else 0.0
+    noisy = engine.noisy_share if plan.lineage.train.optimizer == "adam" else engine.flipped_share
     assert (off > 1e-5).mean() <= noisy
     for here, there in zip(own.curves.points, judge.curves.points, strict=True):
         assert here.step == there.step

@@ -30,6 +30,12 @@ def test_adam_moves_its_moments_too():
     assert adam.bytes - plain.bytes == 4 * 100 * 4
 
 
+def test_dense_products_with_state_at_survivors_move_moments_of_survivors_only():
+    all_of_it, survivors = (count_step([(100, 1)], 1, 1, 0, ADAM, num_updated=num) for num in (None, 20))
+    assert all_of_it.bytes - survivors.bytes == 4 * 80 * 6
+    assert all_of_it.flop - survivors.flop == 80 * 14
+
+
 def test_a_convolutions_weights_are_used_at_every_position():
     tensors = architecture(ModelSpec(name="conv_4"), (3, 32, 32), 10)
     layers = [(tensor.name, tensor.shape, tensor.kind) for tensor in tensors]

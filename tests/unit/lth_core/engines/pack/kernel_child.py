@@ -8,76 +8,114 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from lth_core.architecture import architecture
 from lth_core.determinism import pin
-from lth_core.engines.pack import kernels
-from lth_core.engines.pack.layout import num_elements
+from lth_core.engines.pack import conv_kernels, kernels, update_kernels
 from lth_core.engines.pack.resident import ResidentData
 from lth_core.engines.pack.shape import NUM_MOMENTS, OptimizerKind, PackShape
 from lth_core.engines.pack.source import test_source as source_of_test_set
+from lth_core.engines.pack.stages import layers_of
 from lth_core.engines.pack.state import Clock, PackState
+from lth_core.engines.pack.steps import Steps
 from lth_core.engines.pack.torch_steps import TorchSteps
 from lth_core.engines.pack.triton_steps import TritonSteps
 from lth_core.model_spec import ModelSpec
+from tests.support.triton_children import compiled, recorded
 
 CPU = torch.device("cpu")
-LENET = (784, 300, 100, 10)
-CASES: list[tuple[tuple[int, ...], int, OptimizerKind]] = [
-    (LENET, 60, "adam"),
-    ((20, 33, 3), 7, "adam"),
-    ((20, 33, 3), 7, "momentum"),
-    ((17, 3), 70, "sgd"),
+
+
+@dataclass(frozen=True)
+class Case:
+    """A network in the middle of training; a large one takes one step in one slot, because the interpreter is slow."""
+
+    model: ModelSpec
+    in_shape: tuple[int, int, int]
+    batch_size: int
+    kind: OptimizerKind
+    is_large: bool = False
+
+
+def mlp(*sizes: int) -> tuple[ModelSpec, tuple[int, int, int]]:
+    """A fully connected network and the shape of its examples."""
+    return ModelSpec(name="mlp", sizes=sizes), (1, 1, sizes[0])
+
+
+CASES = [
+    Case(*mlp(784, 300, 100, 10), 60, "adam", is_large=True),
+    Case(*mlp(20, 33, 3), 7, "adam"),
+    Case(*mlp(20, 33, 3), 7, "momentum"),
+    Case(*mlp(17, 3), 70, "sgd"),
+    Case(ModelSpec(name="conv_2"), (2, 5, 6), 4, "adam", is_large=True),
+    Case(ModelSpec(name="conv_4"), (1, 4, 5), 3, "momentum", is_large=True),
 ]
+COMPILED = [Case(*mlp(784, 300, 10), 60, "adam"), Case(ModelSpec(name="conv_2"), (3, 32, 32), 2, "momentum")]
 HEALTHY, SICK, INACTIVE = 0, 1, 2
+DENSITIES = [0.5, 0.9, 0.2, 0.05]
 
 
-def made(sizes: tuple[int, ...], batch: int, kind: OptimizerKind) -> tuple[PackShape, PackState, ResidentData]:
-    """A pack of four slots in the middle of training: the second has a NaN, the third does not train."""
-    draw = torch.Generator().manual_seed(3)
-    model = ModelSpec(name="mlp", sizes=sizes)
-    tensors = architecture(model, (1, 1, sizes[0]), sizes[-1])
-    shape = PackShape(model, tensors, (1, 1, sizes[0]), sizes[-1], "made", "standard", batch, kind, "own")
-    state = PackState(4, num_elements(tensors), 0, NUM_MOMENTS[kind], 3, batch, CPU)
-    num = state.num_parameters
-    state.keep[:, :num] = torch.rand(4, num, generator=draw) < 0.5
-    state.weights[:, :num] = (torch.randn(4, num, generator=draw) * 0.1).masked_fill(~state.keep[:, :num], 0)
-    for moment in state.moments:
-        moment[:, :num] = (torch.rand(4, num, generator=draw) * 0.01).masked_fill(~state.keep[:, :num], 0)
+def made(case: Case) -> tuple[PackShape, PackState, ResidentData, Any]:
+    """A pack of four slots in the middle of training: the second has a NaN, the third does not train.
+
+    The last one returned gives the steps their masks and moments.
+    """
+    draw, in_shape, num_classes = torch.Generator().manual_seed(3), case.in_shape, (case.model.sizes or (3,))[-1]
+    tensors = architecture(case.model, in_shape, num_classes)
+    batch, kind = case.batch_size, case.kind
+    shape = PackShape(case.model, tensors, in_shape, num_classes, "made", "standard", batch, kind, "own")
+    state = PackState(4, shape.arrangement(), 0, 3, batch, CPU)
+    num, num_inputs = state.num_parameters, math.prod(in_shape)
+    keep = torch.rand(4, num, generator=draw) < torch.tensor(DENSITIES)[:, None]
+    for layer in layers_of(shape.stages()):
+        keep[:, layer.bias : layer.bias + layer.outputs] = True
+    size = 0.1 if case.model.name == "mlp" else 0.05
+    weights = (torch.randn(4, num, generator=draw) * size).masked_fill(~keep, 0)
+    moments = [(torch.rand(4, num, generator=draw) * 0.01).masked_fill(~keep, 0) for _ in range(NUM_MOMENTS[kind])]
+    for slot in range(4):
+        state.write_parameters(slot, state.weights, weights[slot].numpy())
     state.weights[SICK, 3] = float("nan")
     state.decay.copy_(torch.tensor([0.0, 0.1, 0.0, 0.2]))
     state.smoothing.copy_(torch.tensor([0.1, 0.0, 0.2, 0.0]))
     state.momentum.fill_(0.9)
     state.rates.copy_(torch.tensor([0.01, 0.5, 0.999]))
-    images = [torch.randint(0, 256, (n, sizes[0]), generator=draw).to(torch.uint8) for n in (50, 37)]
-    labels = [torch.randint(0, sizes[-1], (n,), generator=draw).to(torch.int32) for n in (50, 37)]
-    table = torch.linspace(-1, 1, 256)[None].contiguous()
+    images = [torch.randint(0, 256, (n, num_inputs), generator=draw).to(torch.uint8) for n in (50, 37)]
+    labels = [torch.randint(0, num_classes, (n,), generator=draw).to(torch.int32) for n in (50, 37)]
+    table = torch.linspace(-1, 1, 256)[None].repeat(in_shape[0], 1) + torch.arange(in_shape[0])[:, None]
     state.order.copy_(torch.randint(0, 50, state.order.shape, generator=draw).to(torch.int32))
     scales = [torch.rand(n, generator=draw) + 0.5 for n in (50, 37)]
     parts = (images[0], labels[0], scales[0], images[1], labels[1], scales[1])
-    return shape, state, ResidentData(*parts, table, sizes[0])
+
+    def remember(steps: Steps) -> None:
+        for slot in range(4):
+            steps.moments.load(slot, keep[slot].numpy(), [moment[slot].numpy() for moment in moments])
+
+    return shape, state, ResidentData(*parts, table, num_inputs // in_shape[0]), remember
 
 
-def after(steps_of: Any, sizes: tuple[int, ...], batch: int, kind: OptimizerKind) -> dict[str, torch.Tensor]:
+def after(steps_of: Any, case: Case) -> dict[str, torch.Tensor]:
     """Everything that one or two steps and a batch of the test set change."""
-    shape, state, data = made(sizes, batch, kind)
+    shape, state, data, remember = made(case)
     before = state.weights.clone()
     steps = steps_of(shape, state, data)
-    is_large = sizes == LENET  # the interpreter is slow
-    state.clock.start([1, 0, 0, 0] if is_large else [2, 1, 0, 1])
-    for _ in range(1 if is_large else 2):
+    remember(steps)
+    state.clock.start([1, 0, 0, 0] if case.is_large else [2, 1, 0, 1])
+    for _ in range(1 if case.is_large else 2):
         steps.train()
     source = source_of_test_set(data, 4)
     judged = Clock(source.num_batches, 4, CPU)
-    judged.start([0, 0, 0, 0] if is_large else [1, 1, 0, 1])
+    judged.start([0, 0, 0, 0] if case.is_large else [1, 1, 0, 1])
     steps.judge(source, judged)
     num = state.num_parameters
     found = {"weights": state.weights[:, :num], "before": before[:, :num], "losses": state.clock.losses.T}
-    found |= {f"moment {i}": moment[:, :num] for i, moment in enumerate(state.moments)}
+    for i in range(NUM_MOMENTS[case.kind]):
+        found |= {f"moment {i}": torch.stack([torch.from_numpy(steps.moments.read(slot)[i]) for slot in range(4)])}
     found |= {"correct": state.clock.correct.T, "scores": judged.losses.T, "right": judged.correct.T}
     return {name: tensor.double() for name, tensor in found.items()}
 
@@ -85,67 +123,39 @@ def after(steps_of: Any, sizes: tuple[int, ...], batch: int, kind: OptimizerKind
 def interpret() -> list[dict[str, Any]]:
     """Compare kernels to plain torch, slot by slot."""
     answers = []
-    for sizes, batch, kind in CASES:
-        plain, ours = (after(steps, sizes, batch, kind) for steps in (TorchSteps, TritonSteps))
-        well = [HEALTHY] if sizes == LENET else [HEALTHY, 3]
+    for case in CASES:
+        plain, ours = (after(steps, case) for steps in (TorchSteps, TritonSteps))
+        well = [HEALTHY] if case.is_large else [HEALTHY, 3]
         errors = {name: float((ours[name][well] - plain[name][well]).abs().max()) for name in plain}
         answers.append(
             {
-                "case": f"{sizes} {kind}",
+                "case": f"{case.model} {case.kind}",
                 "errors": errors,
                 "moved": float((ours["weights"][well] - ours["before"][well]).abs().max()),
                 "inactive moved": float((ours["weights"][INACTIVE] - ours["before"][INACTIVE]).abs().max()),
-                "sick is nan": sizes == LENET or bool(ours["losses"][SICK, 0].isnan()),
+                "sick is nan": case.is_large or bool(ours["losses"][SICK, 0].isnan()),
                 "well are finite": bool(torch.stack([ours["weights"][slot] for slot in well]).isfinite().all()),
             }
         )
     return answers
 
 
-class Recorder:
-    """Stands where a kernel is and notes what it would have been launched with."""
-
-    def __init__(self, kernel: Any) -> None:
-        self.kernel = kernel
-        self.launches: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
-
-    def __getitem__(self, grid: tuple[int, ...]) -> Any:
-        return lambda *args, **options: self.launches.append((args, options))
-
-
 def compile_all() -> list[str]:
     """Compile every launch of a step and an evaluation for compute capability 9.0; return the names."""
-    from triton.backends.compiler import GPUTarget
-    from triton.compiler import ASTSource, compile  # noqa: A004 - Triton's name for it
-
-    names = ["forward_kernel", "loss_kernel", "backward_kernel", "update_kernel"]
-    recorders = {name: Recorder(getattr(kernels, name)) for name in names}
-    for name, recorder in recorders.items():
-        setattr(kernels, name, recorder)
-    shape, state, data = made((784, 300, 10), 60, "adam")
-    steps = TritonSteps(shape, state, data)
-    steps.train()
-    recorders["forward_kernel"].launches.clear()  # those of an evaluation are the same but for the rows
-    steps.judge(source_of_test_set(data, 4), Clock(1, 4, CPU))
-    types = {torch.float32: "*fp32", torch.int32: "*i32", torch.uint8: "*u8"}
+    recorders = recorded(kernels, ("forward_kernel", "loss_kernel", "backward_kernel"))
+    recorders |= recorded(update_kernels, ("update_kernel", "update_by_sums_kernel"))
+    recorders |= recorded(conv_kernels, ("conv_forward_kernel", "conv_backward_kernel", "conv_gradient_kernel"))
+    recorders |= recorded(conv_kernels, ("pool_kernel", "unpool_kernel"))
+    for case in COMPILED:
+        shape, state, data, _ = made(case)
+        steps = TritonSteps(shape, state, data)
+        steps.train()
+        recorders["forward_kernel"].launches.clear()  # those of an evaluation are the same but for the rows
+        steps.judge(source_of_test_set(data, 4), Clock(1, 4, CPU))
     done = []
-    for name, recorder in recorders.items():
-        for args, options in recorder.launches:
-            own = recorder.kernel.arg_names
-            given = dict(zip(own, args, strict=False))
-            compiled_with = {key: options[key] for key in ("num_warps", "enable_fp_fusion")}
-            signature = {key: types[value.dtype] if torch.is_tensor(value) else "i32" for key, value in given.items()}
-            constants = {key: value for key, value in options.items() if key not in compiled_with}
-            signature |= dict.fromkeys(constants, "constexpr")
-            aligned = [["tt.divisibility", 16]]
-            source = ASTSource(
-                fn=recorder.kernel,
-                signature={key: signature[key] for key in own},
-                constexprs={(own.index(key),): value for key, value in constants.items()},
-                attrs={(own.index(key),): aligned for key, value in given.items() if torch.is_tensor(value)},
-            )
-            compiled = compile(source, target=GPUTarget("cuda", 90, 32), options=compiled_with)
-            assert compiled.asm["cubin"]
+    for name in ("forward_kernel", "loss_kernel", "backward_kernel", "update_kernel", "update_by_sums_kernel"):
+        for args, options in recorders[name].launches:
+            compiled(recorders[name].kernel, args, options)
             done.append(name)
     return done
 

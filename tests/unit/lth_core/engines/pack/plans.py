@@ -23,6 +23,11 @@ IMAGES = (3, 8, 8)
 KINDS: dict[str, dict[str, Any]] = {
     "dense adam": {"train": {"label_smoothing": 0.1, "weight_decay": 1e-3}},
     "dense momentum": {"train": {"optimizer": "sgd", "lr": 0.05, "momentum": 0.9, "weight_decay": 1e-3}},
+    "convolutions": {
+        "model": ModelSpec(name="conv_2"),
+        "shape": IMAGES,
+        "train": {"label_smoothing": 0.1, "steps": 12, "eval_every": 4},
+    },
     "dropout and augmentation": {
         "model": ModelSpec(name="conv_2", dropout=0.5),
         "shape": IMAGES,

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from lth_core.engines.pack import PackEngine
+from lth_core.engines.pack.shape import PackShape
 from lth_core.model_spec import ModelSpec
 from lth_core.pulse import Pulse
 from lth_core.training import train
@@ -56,7 +57,7 @@ def test_twenty_steps_agree_with_the_reference(recipe, variant):
     options = {"steps": 20, "eval_every": 5, "test_curve": variant == "bmm", **RECIPES[recipe]}
     plan = plan_of(tiny_lineage(train=options), record_at=7, record_optimizer=True)
     engine(1)
-    agree(plan, PackEngine(num_slots=3, num_branches=2, segment_steps=8, dense_variant=variant), 1e-5)
+    agree(plan, PackEngine(num_slots=3, num_branches=2, segment_steps=8, variant=variant), 1e-5)
 
 
 @pytest.mark.parametrize("network", NETWORKS)
@@ -64,6 +65,18 @@ def test_other_networks_agree_with_the_reference_step_by_step(network):
     recipe = {"optimizer": "sgd", "lr": 0.01, "momentum": 0.9, "steps": 4, "eval_every": 2}
     lineage = tiny_lineage(model=NETWORKS[network], shape=IMAGES, train={**recipe, "flip": True, "crop_padding": 1})
     agree(plan_of(lineage), engine(2, 3), 1e-5)
+
+
+@pytest.mark.parametrize("shape", [IMAGES, (1, 9, 6)])
+@pytest.mark.parametrize("name", ["conv_2", "conv_4"])
+@pytest.mark.parametrize("optimizer", [{"optimizer": "sgd", "lr": 0.01, "momentum": 0.9}, {"lr": 1e-5}])
+def test_packed_convolutions_agree_with_the_reference_step_by_step(name, shape, optimizer):
+    recipe = {"steps": 4, "eval_every": 2, "label_smoothing": 0.1, "weight_decay": 1e-3, **optimizer}
+    plan = plan_of(
+        tiny_lineage(model=ModelSpec(name=name), shape=shape, train=recipe), record_at=2, record_optimizer=True
+    )
+    assert PackShape.of(plan).variant == "own"
+    agree(plan, engine(2, 3), 1e-5)
 
 
 def test_a_training_that_begins_later_goes_on_with_schedule_order_and_optimizer():

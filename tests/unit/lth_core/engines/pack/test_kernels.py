@@ -2,35 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.util
-import json
-import os
-import subprocess
-import sys
-from pathlib import Path
-from typing import Any
-
 import pytest
 
-from tests.support.requires import require
+from tests.support import triton_children
 
-ROOT = Path(__file__).parents[5]
-
-
-def child(mode: str, **environment: str) -> Any:
-    """Run the kernels in a process of their own: Triton reads its environment when it is imported."""
-    require(importlib.util.find_spec("triton"), "triton is not installed")
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), **environment}
-    command = [sys.executable, "-m", "tests.unit.lth_core.engines.pack.kernel_child", mode]
-    done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+CHILD = "tests.unit.lth_core.engines.pack.kernel_child"
 
 
 @pytest.mark.timeout(900)
 def test_interpreted_kernels_agree_with_plain_torch_and_leave_other_slots_alone():
-    answers = child("interpret", TRITON_INTERPRET="1")
-    assert len(answers) == 4
+    answers = triton_children.run(CHILD, "interpret", TRITON_INTERPRET="1")
+    assert len(answers) == 6
     for answer in answers:
         errors = answer["errors"]
         assert errors.pop("before") == 0
@@ -45,10 +27,11 @@ def test_interpreted_kernels_agree_with_plain_torch_and_leave_other_slots_alone(
 
 @pytest.mark.timeout(900)
 def test_kernels_compile_for_compute_capability_9_without_a_gpu(tmp_path):
-    names = child("compile", TRITON_CACHE_DIR=str(tmp_path), TRITON_INTERPRET="0")
+    names = triton_children.run(CHILD, "compile", TRITON_CACHE_DIR=str(tmp_path), TRITON_INTERPRET="0")
     assert {name: names.count(name) for name in names} == {
-        "forward_kernel": 2,
-        "loss_kernel": 2,
-        "backward_kernel": 1,
-        "update_kernel": 2,
+        "forward_kernel": 3,
+        "loss_kernel": 4,
+        "backward_kernel": 4,
+        "update_kernel": 5,
+        "update_by_sums_kernel": 2,
     }

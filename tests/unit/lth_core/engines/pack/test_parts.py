@@ -14,11 +14,15 @@ from lth_core.dropout import CounterDropout
 from lth_core.engines.pack import philox, plain
 from lth_core.engines.pack.drops import DropTable
 from lth_core.engines.pack.graphs import Branches, Program
+from lth_core.engines.pack.layout import Arrangement
+from lth_core.engines.pack.moments import FullMoments
 from lth_core.engines.pack.orders import OrderBook, OrderRequest
 from lth_core.engines.pack.rates import Rates
 from lth_core.engines.pack.resident import ResidentData
 from lth_core.engines.pack.shape import PackShape, optimizer_kind
-from lth_core.engines.pack.state import Clock
+from lth_core.engines.pack.stages import Layer
+from lth_core.engines.pack.state import Clock, PackState
+from lth_core.engines.pack.survivors import SurvivorMoments
 from lth_core.names import NormalisationKind
 from lth_core.optimizers import build_optimizer, moments
 from lth_core.parts import Train
@@ -27,6 +31,7 @@ from tests.support.tiny import tiny_data, tiny_lineage
 from tests.unit.lth_core.engines.pack.plans import IMAGES, plan_of
 
 CPU = torch.device("cpu")
+LAYER = Layer(inputs=9, outputs=5, weight=0, bias=45)
 
 
 @pytest.mark.parametrize("normalisation", get_args(NormalisationKind))
@@ -74,29 +79,35 @@ def test_orders_cross_epochs_and_agree_with_the_reference_on_both_ways_to_comput
         {"weight_decay": 0.1, "weight_decay_mode": "decoupled"},
     ],
 )
-def test_an_update_is_that_of_the_optimizer(options):
+@pytest.mark.parametrize("where", ["at every weight", "at survivors"])
+def test_an_update_is_that_of_the_optimizer(options, where):
     train = Train(**{"steps": 40, "lr": 0.02, "schedule": "cosine", **options})
-    draw = torch.Generator().manual_seed(1)
-    weights = torch.randn(1, 50, generator=draw)
-    keep = torch.rand(1, 50, generator=draw) < 0.5
-    keep[0, 7] = False
-    weights.masked_fill_(~keep, 0)
-    theirs = weights[0].clone()
+    draw, kind = torch.Generator().manual_seed(1), optimizer_kind(train)
+    keep = torch.rand(50, generator=draw) < 0.5
+    keep[7], keep[LAYER.bias :] = False, True
+    theirs = torch.randn(50, generator=draw).masked_fill_(~keep, 0)
     optimizer = build_optimizer(train, theirs)
-    columns = torch.from_numpy(Rates(plan_of(tiny_lineage(train=vars(train)))).columns(3, 20, 0))
-    own = [torch.zeros(1, 50) for _ in moments(optimizer)]
-    decay = torch.tensor([train.weight_decay if train.weight_decay_mode == "coupled" else 0.0])
+    state = PackState(2, Arrangement(50), 0, 20, 1, CPU)
+    ours = FullMoments(kind, state) if where == "at every weight" else SurvivorMoments(kind, state, [LAYER])
+    ours.load(1, keep.numpy(), [np.zeros(50, np.float32) for _ in moments(optimizer)])
+    state.write_parameters(1, state.weights, theirs.numpy())
+    state.rates[:, 1].copy_(torch.from_numpy(Rates(plan_of(tiny_lineage(train=vars(train)))).columns(3, 20, 0)))
+    state.decay[1] = train.weight_decay if train.weight_decay_mode == "coupled" else 0.0
+    state.momentum[1] = train.momentum
+    state.clock.start([0, 20])
     for i in range(20):
-        gradient = torch.randn(1, 50, generator=draw)
-        optimizer.step(gradient[0].masked_fill(~keep[0], 0), learning_rate(train, 3 + i))
+        gradient = torch.zeros(1, state.weights.shape[1])
+        gradient[0, :50] = torch.randn(50, generator=draw)
+        optimizer.step(gradient[0, :50].masked_fill(~keep, 0), learning_rate(train, 3 + i))
         gradient[0, 7] = float("nan")  # a pruned weight is selected away, whatever its gradient is
-        momentum = torch.tensor([train.momentum])
-        kind = optimizer_kind(train)
-        weights, own = plain.update(kind, weights, gradient, own, keep, columns[i : i + 1], decay, momentum)
-    assert (weights[0] - theirs).abs().max() < 1e-6
-    assert not weights[~keep].any()
-    for ours, wanted in zip(own, moments(optimizer), strict=True):
-        assert (ours[0] - wanted).abs().max() < 1e-6
+        ours.update(gradient, slice(1, 2))
+        state.clock.tick()
+    found = torch.from_numpy(state.read_parameters(1, state.weights))
+    assert (found - theirs).abs().max() < 1e-6
+    assert not found[~keep].any()
+    assert not state.weights[0].any()
+    for vector, wanted in zip(ours.read(1), moments(optimizer), strict=True):
+        assert (torch.from_numpy(vector) - wanted).abs().max() < 1e-6
 
 
 def test_rates_do_not_depend_on_where_a_segment_begins():

@@ -78,7 +78,10 @@ class MaskSlips(Pack):
     def _upload(self, length: int) -> None:
         super()._upload(length)
         places = [slot.place for slot in self.taken]
-        self._state.keep[places] = self._state.keep[places].roll(1, 0)
+        survivors = self._steps.moments.survivors
+        slipped = [survivors[place] for place in [*places[-1:], *places[:-1]]]
+        for place, those in zip(places, slipped, strict=True):
+            survivors[place] = those
 
 
 class RateSlips(Pack):
