@@ -22,7 +22,7 @@ from lth_core.pulse import Pulse
 SEGMENT_S = 1.0
 """About how long the segment of a level lasts that trains alone; the clock decides where it is cut, not its bits."""
 MAX_BRANCHES = 8
-"""Slots of a pack of networks that are not fully connected: each is a graph of its own."""
+"""Slots of a pack of networks with convolutions: each fills much of a device, by its maps or as a branch of a graph."""
 
 
 @dataclass(frozen=True)

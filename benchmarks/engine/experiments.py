@@ -14,8 +14,10 @@ from benchmarks.engine.children import Entry, start_all
 from benchmarks.engine.data import Arrays, made_up, read_mnist
 from benchmarks.engine.harness import Sample, as_rows, judge_first_steps, measure
 from benchmarks.engine.prepare import make_work
+from benchmarks.engine.promises import check_all
 from benchmarks.engine.roofline import Peaks, measure_peaks, uses_per_example
 from benchmarks.engine.work import Work
+from tests.support.pack_plans import KINDS
 
 WHAT_IS_EVALUATED = {
     "ours": "validation (5,000) every 100 steps; test (10,000) at the start, at the early stop and at the end",
@@ -24,6 +26,8 @@ WHAT_IS_EVALUATED = {
 }
 GPU_SIZES = {"lenet": (1, 4, 16, 64, 256), "lenet other packs": (2, 8, 32, 128)}
 GPU_SIZES_CONV = (1, 2, 4, 8, 16)
+PROMISES = "promises"
+"""Name of the check that comes before a GPU's experiments; no contestants take part in it."""
 
 
 @dataclass(frozen=True)
@@ -112,6 +116,14 @@ class Session:
             return
         with tempfile.TemporaryDirectory() as folder:
             self._run(experiment, Path(folder))
+
+    def check_promises(self) -> None:
+        """Note whether packs keep their promise on this device."""
+        if self.options.wanted and PROMISES not in self.options.wanted:
+            return
+        kinds = ("dense adam",) if self.options.smoke else tuple(KINDS)
+        self.document["promises"] = check_all(self.options.device, self._say, kinds)
+        self._save()
 
     def _run(self, experiment: Experiment, folder: Path) -> None:
         options, smoke = self.options, self.options.smoke
@@ -259,6 +271,7 @@ def _name(name: str, options: Options) -> str:
 def on_a_gpu(options: Options) -> Path:
     """Run the experiments on a GPU, the most telling ones first; return the result."""
     session = Session(_name("engine-gpu", options), options)
+    session.check_promises()
     for experiment in gpu_experiments(options):
         session.run(experiment)
     return session.path

@@ -18,9 +18,31 @@ FAMILIES = ("open_lth", "autograd", "hfta-like", "jax")
 def markdown(result: Mapping[str, Any]) -> str:
     """Return the tables of a result."""
     parts = [_heading(result)]
+    if "promises" in result:
+        parts.append(promises_markdown(result["promises"]))
     for experiment in result["experiments"]:
         parts.append(experiment_markdown(experiment))
     return "\n\n".join(parts) + "\n"
+
+
+def promises_markdown(promises: Sequence[Mapping[str, Any]]) -> str:
+    """Return the table of what was promised of a training's bits, and whether it held."""
+    rows = [
+        "### promises",
+        "",
+        "A training's bits in another slot, pack, company, at another time of admission, resumed, migrated:",
+        "",
+        _row(["training", "arithmetic", "promised equal", "differed", "holds"]),
+        _row(["---"] * 5),
+    ]
+    for one in promises:
+        differed = one.get("error") or "; ".join(one["differing"]) or "nowhere"
+        rows.append(_row([one["kind"], one["variant"], _yes(one["promised"]), differed, _yes(one["holds"])]))
+    return "\n".join(rows)
+
+
+def _yes(is_so: bool) -> str:
+    return "yes" if is_so else "no"
 
 
 def experiment_markdown(experiment: Mapping[str, Any]) -> str:

@@ -48,9 +48,11 @@ def tiny_info(shape: tuple[int, ...] = SHAPE) -> DatasetInfo:
 
 
 @cache
-def tiny_data(shape: tuple[int, ...] = SHAPE, normalisation: NormalisationKind = "standard") -> TensorData:
+def tiny_data(
+    shape: tuple[int, ...] = SHAPE, normalisation: NormalisationKind = "standard", device: str = "cpu"
+) -> TensorData:
     """The tiny data set in memory."""
-    return load(tiny_info(shape), tiny_arrays(shape=shape), normalisation=normalisation)
+    return load(tiny_info(shape), tiny_arrays(shape=shape), normalisation=normalisation, device=device)
 
 
 def tiny_lineage(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from lth_core.engines.pack import conv_kernels
+from lth_core.engines.pack import conv_kernels, pool_kernels
 from lth_core.engines.pack.resident import ResidentData
 from lth_core.engines.pack.source import Source
 from lth_core.engines.pack.stages import Convolution, Pool
@@ -142,7 +142,7 @@ class ConvLauncher:
     def pool(self, pool: Pool, x: Tensor, clock: Clock, out: Tensor) -> None:
         """Write the largest of every 2x2 places."""
         rows = x.shape[1]
-        conv_kernels.pool_kernel[(tiles(rows * pool.size, POOL_BLOCK), self._state.num_slots)](
+        pool_kernels.pool_kernel[(tiles(rows * pool.size, POOL_BLOCK), self._state.num_slots)](
             x,
             out,
             clock.cursor,
@@ -159,7 +159,7 @@ class ConvLauncher:
         """Write the delta of a pool's input, which is the activation."""
         state, rows = self._state, delta.shape[1]
         windows = rows * tiles(pool.height, 2) * tiles(pool.width, 2)
-        conv_kernels.unpool_kernel[(tiles(windows * pool.channels, POOL_BLOCK), state.num_slots)](
+        pool_kernels.unpool_kernel[(tiles(windows * pool.channels, POOL_BLOCK), state.num_slots)](
             delta,
             activation,
             out,

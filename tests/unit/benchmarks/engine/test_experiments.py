@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.engine import plots, report
+from benchmarks.engine import plots, promises, report
 from benchmarks.engine.data import made_up, read_mnist, write_mnist
 from benchmarks.engine.equivalence import overlap, search, verdict
 from benchmarks.engine.experiments import Options, cpu_experiments, gpu_experiments, on_a_cpu, on_a_gpu
@@ -39,6 +39,26 @@ def test_the_experiments_of_a_gpu_run_on_a_cpu_with_tiny_sizes(tmp_path, name):
     [experiment] = result["experiments"]
     assert experiment["absent"] == {"autograd graph": "CUDA graphs need a GPU"}
     assert {sample["contestant"] for sample in experiment["samples"]} == {"autograd", "reference"}
+
+
+def test_what_packs_promise_of_bits_is_checked_on_the_device_that_is_measured(tmp_path):
+    result = report.read(on_a_gpu(options(tmp_path, "promises")))
+    assert result["experiments"] == []
+    assert {row["variant"]: (row["promised"], row["holds"]) for row in result["promises"]} == {
+        "own": (True, True),
+        "bmm": (False, True),
+        "branches": (True, True),
+    }
+    assert all(len(row["digests"]) == 6 for row in result["promises"])
+    assert "| dense adam | own | yes | nowhere | yes |" in report.markdown(result)
+
+
+def test_a_promise_that_breaks_is_said(monkeypatch):
+    broken = {"alone": "a", "first of eight slots": "b"}
+    monkeypatch.setattr(promises, "circumstances", lambda *_: broken)
+    own, library, _ = promises.check_all("cpu", lambda _: None, ("dense adam",))
+    assert (own["differing"], own["holds"]) == (["first of eight slots"], False)
+    assert (library["differing"], library["holds"]) == (["first of eight slots"], True)
 
 
 def test_every_contestant_of_every_experiment_has_a_name_of_its_own(tmp_path):

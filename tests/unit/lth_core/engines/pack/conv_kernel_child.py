@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from lth_core.determinism import pin
-from lth_core.engines.pack import conv_kernels, plain, plain_conv
+from lth_core.engines.pack import conv_kernels, plain, plain_conv, pool_kernels
 from lth_core.engines.pack.conv_launches import ConvLauncher
 from lth_core.engines.pack.layout import Arrangement
 from lth_core.engines.pack.resident import ResidentData
@@ -144,8 +144,8 @@ def compared(case: Case) -> dict[str, Any]:
 
 def compile_all() -> list[str]:
     """Compile every launch on some convolutions for compute capability 9.0; return the names."""
-    names = [f"{name}_kernel" for name in ("conv_forward", "conv_backward", "conv_gradient", "pool", "unpool")]
-    recorders = recorded(conv_kernels, names)
+    recorders = recorded(conv_kernels, ("conv_forward_kernel", "conv_backward_kernel", "conv_gradient_kernel"))
+    recorders |= recorded(pool_kernels, ("pool_kernel", "unpool_kernel"))
     for case in CIFAR:
         of_kernels(Made(case))
     done = []

@@ -17,7 +17,7 @@ import torch
 
 from lth_core.architecture import architecture
 from lth_core.determinism import pin
-from lth_core.engines.pack import conv_kernels, kernels, update_kernels
+from lth_core.engines.pack import conv_kernels, kernels, pool_kernels, update_kernels
 from lth_core.engines.pack.resident import ResidentData
 from lth_core.engines.pack.shape import NUM_MOMENTS, OptimizerKind, PackShape
 from lth_core.engines.pack.source import test_source as source_of_test_set
@@ -145,7 +145,7 @@ def compile_all() -> list[str]:
     recorders = recorded(kernels, ("forward_kernel", "loss_kernel", "backward_kernel"))
     recorders |= recorded(update_kernels, ("update_kernel", "update_by_sums_kernel"))
     recorders |= recorded(conv_kernels, ("conv_forward_kernel", "conv_backward_kernel", "conv_gradient_kernel"))
-    recorders |= recorded(conv_kernels, ("pool_kernel", "unpool_kernel"))
+    recorders |= recorded(pool_kernels, ("pool_kernel", "unpool_kernel"))
     for case in COMPILED:
         shape, state, data, _ = made(case)
         steps = TritonSteps(shape, state, data)

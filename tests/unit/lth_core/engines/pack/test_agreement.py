@@ -10,8 +10,8 @@ from lth_core.engines.pack.shape import PackShape
 from lth_core.model_spec import ModelSpec
 from lth_core.pulse import Pulse
 from lth_core.training import train
+from tests.support.pack_plans import IMAGES, admit, data_of, engine, plan_of, run_all, trained
 from tests.support.tiny import tiny_lineage
-from tests.unit.lth_core.engines.pack.plans import IMAGES, admit, data_of, engine, plan_of, run_all, trained
 
 RECIPES = {
     "adam": {},

@@ -10,8 +10,7 @@ from lth_core.engines.pack.pack import Pack
 from lth_core.errors import LevelCancelled
 from lth_core.gradual import Tightening
 from lth_core.pulse import Pulse
-from tests.support.tiny import tiny_data, tiny_lineage
-from tests.unit.lth_core.engines.pack.plans import (
+from tests.support.pack_plans import (
     IMAGES,
     KINDS,
     admit,
@@ -24,6 +23,7 @@ from tests.unit.lth_core.engines.pack.plans import (
     subject_of,
     train_alone,
 )
+from tests.support.tiny import tiny_data, tiny_lineage
 
 
 def test_more_trainings_than_slots_wait_and_all_end():

@@ -27,8 +27,8 @@ from lth_core.names import NormalisationKind
 from lth_core.optimizers import build_optimizer, moments
 from lth_core.parts import Train
 from lth_core.schedules import learning_rate
+from tests.support.pack_plans import IMAGES, plan_of
 from tests.support.tiny import tiny_data, tiny_lineage
-from tests.unit.lth_core.engines.pack.plans import IMAGES, plan_of
 
 CPU = torch.device("cpu")
 LAYER = Layer(inputs=9, outputs=5, weight=0, bias=45)

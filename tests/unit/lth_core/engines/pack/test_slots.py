@@ -8,7 +8,7 @@ import pytest
 from lth_core.engines.pack import PackEngine
 from lth_core.engines.pack.pack import Pack
 from lth_core.errors import NonFiniteError
-from tests.unit.lth_core.engines.pack.plans import (
+from tests.support.pack_plans import (
     KINDS,
     admit,
     data_of,

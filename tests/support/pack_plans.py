@@ -8,6 +8,7 @@ from typing import Any
 
 from lth_core import random
 from lth_core.canonical import digest_of
+from lth_core.data import TensorData
 from lth_core.determinism import pin
 from lth_core.engines.base import Plan, Trained
 from lth_core.engines.checkpoint import Checkpoint
@@ -79,9 +80,9 @@ def neighbours_of(kind: str) -> list[Plan]:
     ]
 
 
-def data_of(plan: Plan) -> Any:
+def data_of(plan: Plan, device: str = "cpu") -> TensorData:
     """The tiny data set a plan is made for."""
-    return tiny_data(plan.lineage.in_shape)
+    return tiny_data(plan.lineage.in_shape, device=device)
 
 
 def engine(num_slots: int, segment_steps: int = 13) -> PackEngine:
@@ -90,10 +91,10 @@ def engine(num_slots: int, segment_steps: int = 13) -> PackEngine:
     return PackEngine(num_slots=num_slots, num_branches=num_slots, segment_steps=segment_steps)
 
 
-def admit(into: PackEngine, **plans: Plan) -> None:
+def admit(into: PackEngine, device: str = "cpu", **plans: Plan) -> None:
     """Admit plans by name, in order."""
     for name, plan in plans.items():
-        into.admit(name, plan, data_of(plan))
+        into.admit(name, plan, data_of(plan, device))
 
 
 def run_all(running: PackEngine) -> dict[str, Trained | Exception]:
@@ -103,10 +104,10 @@ def run_all(running: PackEngine) -> dict[str, Trained | Exception]:
     return running.collect()
 
 
-def train_alone(plan: Plan, build: Build = engine) -> Trained:
+def train_alone(plan: Plan, build: Build = engine, device: str = "cpu") -> Trained:
     """What a plan leaves behind when nothing else is in the pack."""
     running = build(1, 13)
-    admit(running, subject=plan)
+    admit(running, device, subject=plan)
     return trained(run_all(running)["subject"])
 
 
@@ -136,36 +137,36 @@ def digest(result: Trained | Exception) -> str:
     return digest_of(parts)
 
 
-def circumstances(kind: str, build: Build = engine) -> dict[str, str]:
+def circumstances(kind: str, build: Build = engine, device: str = "cpu") -> dict[str, str]:
     """Digests of one training under every circumstance that must not matter to it."""
     subject, neighbours = subject_of(kind), neighbours_of(kind)
     others = {f"neighbour {i}": plan for i, plan in enumerate(neighbours)}
-    found = {"alone": digest(train_alone(subject, build))}
+    found = {"alone": digest(train_alone(subject, build, device))}
 
     running = build(8, 13)
-    admit(running, subject=subject, **others)
+    admit(running, device, subject=subject, **others)
     found["first of eight slots"] = digest(run_all(running)["subject"])
 
     running = build(4, 13)
-    admit(running, **others, subject=subject)
+    admit(running, device, **others, subject=subject)
     found["last slot of a full pack"] = digest(run_all(running)["subject"])
 
     running = build(4, 5)
-    admit(running, **others)
+    admit(running, device, **others)
     running.run()
-    admit(running, subject=subject)
+    admit(running, device, subject=subject)
     found["admitted late, shorter segments"] = digest(run_all(running)["subject"])
 
     running = build(2, 5)
-    admit(running, **{"neighbour 0": neighbours[0]}, subject=subject)
+    admit(running, device, **{"neighbour 0": neighbours[0]}, subject=subject)
     running.run()
     kept = running.checkpoint("subject")
     assert kept is not None
     saved = kept.to_bytes()
     for name, into in (("resumed", build(2, 5)), ("migrated to another slot of a larger pack", build(6, 7))):
         if name != "resumed":
-            admit(into, **others)
-        into.admit("subject", subject, data_of(subject), checkpoint=Checkpoint.from_bytes(saved))
+            admit(into, device, **others)
+        into.admit("subject", subject, data_of(subject, device), checkpoint=Checkpoint.from_bytes(saved))
         found[name] = digest(run_all(into)["subject"])
     return found
 
