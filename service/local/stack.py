@@ -72,12 +72,18 @@ def _is_ready(url: str) -> bool:
 def environment(home: Home, port: int | None, num_gpus: int | None) -> Iterator[dict[str, str]]:
     """The environment of all children: the embedded defaults, where the caller's `LTH_*` do not say otherwise.
 
+    The port is kept for the API as long as the environment lasts: Ray and others take free ports before it starts.
+
     Raises:
         PortBusy: If somebody else listens on the port.
     """
     run_id = secrets.token_hex(6)
-    folder = home.short_run_folder(run_id)
-    try:
+    with contextlib.ExitStack() as until_the_end:
+        folder = home.short_run_folder(run_id)
+        if folder != home.run:
+            until_the_end.callback(folder.unlink, missing_ok=True)
+        holder, listen = _held_address(os.environ.get("LTH_LISTEN") or DEFAULT_LISTEN, port)
+        until_the_end.enter_context(holder)
         embedded = {
             "LTH_REDIS_URL": f"unix://{folder}/valkey.sock",
             "LTH_STORE_URL": f"file://{home.objects}",
@@ -86,15 +92,12 @@ def environment(home: Home, port: int | None, num_gpus: int | None) -> Iterator[
         }
         fixed = {
             "LTH_HOME": str(home.path),
-            "LTH_LISTEN": _free_address(os.environ.get("LTH_LISTEN") or DEFAULT_LISTEN, port),
+            "LTH_LISTEN": listen,
             "LTH_RUN": run_id,
             "PYTHONUNBUFFERED": "1",
         } | ({} if num_gpus is None else {"LTH_NUM_GPUS": str(num_gpus)})
         inherited = {k: v for k, v in os.environ.items() if v or not k.startswith("LTH_")}
         yield embedded | inherited | fixed | python_path()
-    finally:
-        if folder != home.run:
-            folder.unlink(missing_ok=True)
 
 
 def python_path() -> dict[str, str]:
@@ -112,21 +115,29 @@ def url_of(listen: str) -> str:
     return f"http://{here.get(host, host)}:{port}"
 
 
-def _free_address(listen: str, port: int | None) -> str:
-    """`host:port` where nobody listens: that of `listen`, unless another port is wished, 0 for any free one.
+def _held_address(listen: str, port: int | None) -> tuple[socket.socket, str]:
+    """Bind to an address where nobody listens; return the socket, which does not listen either, and `host:port`.
+
+    While the socket is open the port is given to nobody who asks for any free one; whoever names it, as the API does,
+    may share it with `SO_REUSEADDR`.
+
+    Args:
+        listen: The address, unless another port is wished.
+        port: The port wished, 0 for any free one.
 
     Raises:
-        PortBusy: If somebody does.
+        PortBusy: If somebody listens there.
     """
     host, _, usual = listen.rpartition(":")
     wished = port if port is not None else int(usual)
     plain = host.removeprefix("[").removesuffix("]")
-    with socket.socket(socket.AF_INET6 if ":" in plain else socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((plain, wished))
-        except OSError as error:
-            reason = error.strerror or "it cannot be used"
-            hint = "choose another with --port, or --port 0 for a free one"
-            raise PortBusy(f"port {wished} of {host}: {reason}; {hint}") from None
-        return f"{host}:{probe.getsockname()[1]}"
+    holder = socket.socket(socket.AF_INET6 if ":" in plain else socket.AF_INET, socket.SOCK_STREAM)
+    holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        holder.bind((plain, wished))
+    except OSError as error:
+        holder.close()
+        reason = error.strerror or "it cannot be used"
+        hint = "choose another with --port, or --port 0 for a free one"
+        raise PortBusy(f"port {wished} of {host}: {reason}; {hint}") from None
+    return holder, f"{host}:{holder.getsockname()[1]}"

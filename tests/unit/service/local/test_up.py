@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from service.api.server import bind
 from service.local import up, valkey
 from service.local.home import Home
 from service.local.stack import PortBusy, children, environment, url_of
@@ -98,6 +99,19 @@ def test_a_busy_port_is_refused(home: Home) -> None:
     assert "--port 0" in refused.stderr
     assert "Traceback" not in refused.stderr
     assert not home.up_file.exists()
+
+
+def test_the_port_is_kept_for_the_api_from_the_moment_it_is_chosen(home: Home) -> None:
+    with environment(home, 0, 0) as env:
+        port = int(env["LTH_LISTEN"].rpartition(":")[2])
+        with socket.socket() as stranger, pytest.raises(OSError, match="in use"):
+            stranger.bind(("127.0.0.1", port))
+        for _ in range(2):  # the API, and the one that is started when it has died
+            with bind(env["LTH_LISTEN"]) as listener:
+                listener.listen()
+                socket.create_connection(("127.0.0.1", port)).close()
+    with socket.socket() as stranger:
+        stranger.bind(("127.0.0.1", port))
 
 
 def test_a_home_in_use_is_refused(home: Home) -> None:
