@@ -1,8 +1,8 @@
 """Run in a process of its own: Triton kernels beside their plain forms, interpreted, or compiled for a GPU not there.
 
-    python -m tests.unit.lth_core.engines.pack.kernel_child interpret|compile
+    python -m tests.unit.lth_core.engines.pack.kernel_child interpret|sums|compile
 
-`interpret` needs TRITON_INTERPRET=1 in the environment. The answer is one JSON document on standard output.
+`interpret` and `sums` need TRITON_INTERPRET=1 in the environment. The answer is one JSON document on standard output.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import torch
 from lth_core.architecture import architecture
 from lth_core.determinism import pin
 from lth_core.engines.pack import conv_kernels, kernels, pool_kernels, update_kernels
+from lth_core.engines.pack.launches import Updates
 from lth_core.engines.pack.resident import ResidentData
 from lth_core.engines.pack.shape import NUM_MOMENTS, OptimizerKind, PackShape
 from lth_core.engines.pack.source import test_source as source_of_test_set
@@ -140,6 +141,36 @@ def interpret() -> list[dict[str, Any]]:
     return answers
 
 
+def updated_by_sums(by_kernel: bool) -> torch.Tensor:
+    """Weights and moments of four slots after an update by gradients in three parts; the third slot is inactive."""
+    case = Case(*mlp(70, 33), 1, "adam")
+    shape, state, data, remember = made(case)
+    steps = TritonSteps(shape, state, data)
+    remember(steps)
+    [layer] = layers_of(shape.stages())
+    draw = torch.Generator().manual_seed(5)
+    sums = torch.randn(4, 3, layer.outputs, layer.inputs, generator=draw)
+    bias_sums = torch.randn(4, 3, layer.outputs, generator=draw)
+    state.clock.start([1, 1, 0, 1])
+    if by_kernel:
+        Updates([layer], case.kind, state, steps.moments, data).from_sums(layer, sums, bias_sums)
+    else:
+        gradient = torch.zeros_like(state.weights)
+        gradient[:, : layer.bias] = sums.sum(1).flatten(1)
+        gradient[:, layer.bias : layer.bias + layer.outputs] = bias_sums.sum(1)
+        for slot in state.clock.running():
+            steps.moments.update(gradient[slot : slot + 1], slice(slot, slot + 1))
+    found = [torch.from_numpy(vector) for slot in range(4) for vector in steps.moments.read(slot)]
+    return torch.cat([state.weights.flatten(), *found])
+
+
+def compare_sums() -> dict[str, float]:
+    """Compare an update by partial sums to plain torch, NaN for NaN."""
+    ours, theirs = (updated_by_sums(by_kernel) for by_kernel in (True, False))
+    error = (ours - theirs).abs().nan_to_num().max()
+    return {"error": float(error), "nan elsewhere": float((ours.isnan() != theirs.isnan()).sum())}
+
+
 def compile_all() -> list[str]:
     """Compile every launch of a step and an evaluation for compute capability 9.0; return the names."""
     recorders = recorded(kernels, ("forward_kernel", "loss_kernel", "backward_kernel"))
@@ -162,4 +193,5 @@ def compile_all() -> list[str]:
 
 if __name__ == "__main__":
     pin(1)
-    json.dump(interpret() if sys.argv[1] == "interpret" else compile_all(), sys.stdout)
+    modes = {"interpret": interpret, "sums": compare_sums, "compile": compile_all}
+    json.dump(modes[sys.argv[1]](), sys.stdout)

@@ -25,6 +25,12 @@ def test_interpreted_kernels_agree_with_plain_torch_and_leave_other_slots_alone(
         assert answer["well are finite"], answer
 
 
+def test_gradients_that_were_summed_in_parts_update_as_their_sum_does():
+    answer = triton_children.run(CHILD, "sums", TRITON_INTERPRET="1")
+    assert answer["error"] < 1e-6
+    assert answer["nan elsewhere"] == 0
+
+
 @pytest.mark.timeout(900)
 def test_kernels_compile_for_compute_capability_9_without_a_gpu(tmp_path):
     names = triton_children.run(CHILD, "compile", TRITON_CACHE_DIR=str(tmp_path), TRITON_INTERPRET="0")
