@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -133,7 +134,7 @@ class PlannedLineage:
     setting: dict[str, Any]
     source_key: str | None
 
-    @property
+    @cached_property
     def first_level(self) -> int:
         """0 for the chain that finds masks and for controls of the dense network too, 1 for the other controls."""
         from_dense = Treatment.of_label(self.spec.treatment).name in FROM_LEVEL_0 if self.source_key else True
