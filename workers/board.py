@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import mul
 from typing import Any, Literal
 
 from lth_core.expansion import PlannedLineage
@@ -108,6 +109,13 @@ class Board:
     def num_running(self) -> int:
         """Lineages that trials work on now."""
         return sum(chain.state == "running" for chain in self.chains.values())
+
+    def work_left(self) -> tuple[int, int]:
+        """Levels that are not committed, of lineages that have not ended, and the training steps in them."""
+        going = [chain for chain in self.chains.values() if chain.state not in ENDED]
+        levels = [chain.last_level + 1 - self.next_level(chain) for chain in going]
+        steps = [chain.plan.spec.train.steps for chain in going]
+        return sum(levels), sum(map(mul, levels, steps))
 
     def counts(self) -> Counter[str]:
         """Lineages by state."""

@@ -38,12 +38,23 @@ class Child:
         """Its exit code, None while it runs."""
         return self.process.poll()
 
+    def tell(self, word: str) -> bool:
+        """Write a line to its stdin; tell whether it still listened."""
+        assert self.process.stdin is not None
+        try:
+            self.process.stdin.write(f"{word}\n".encode())
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            return False
+        return True
+
     def kill(self) -> None:
         """Kill it with its whole group, at once."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.process.pid, signal.SIGKILL)
         if self.process.stdin is not None:
-            self.process.stdin.close()
+            with contextlib.suppress(BrokenPipeError):  # of a word that was never read
+                self.process.stdin.close()
         self.process.wait()
 
 

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from workers.board import Board, Chain, End, LevelNote, Mode, State
 from workers.engines.orders import Failure
 from workers.fair_queue import Priority
+from workers.ramp import Ramp
 from workers.schedulers import Rung
 from workers.trial_task import TrialTask
 
@@ -78,6 +79,7 @@ class SearchCoordinator:
         self._lineage_of: dict[str, str] = {}
         self._num_slots = 1
         self._has_trained = False
+        self._ramp = Ramp()
         self._over = False
 
     def expect_slots(self, num_slots: int) -> None:
@@ -87,6 +89,11 @@ class SearchCoordinator:
         """
         with self.lock:
             self._num_slots = num_slots
+
+    def heard_of_trials(self) -> None:
+        """Note that trials wait for engines or train."""
+        with self.lock:
+            self._ramp.heard(time.monotonic())
 
     def set_mode(self, mode: Mode) -> None:
         """Let less start from now on."""
@@ -124,11 +131,15 @@ class SearchCoordinator:
     def suggest(self, trial_id: str) -> dict[str, Any] | None:
         """Configuration of a trial for the next runnable lineage."""
         with self.lock:
-            if self.board.num_running >= self._num_slots + self._has_trained:
+            now_s, num_running = time.monotonic(), self.board.num_running
+            if num_running >= self._num_slots + self._has_trained:
                 return None
-            chain = self.board.start_next(time.monotonic())
+            if not self._ramp.is_worth_one_more(num_running, *self.board.work_left(), now_s):
+                return None
+            chain = self.board.start_next(now_s)
             if chain is None:
                 return None
+            self._ramp.began(num_running + 1, now_s)
             self._lineage_of[trial_id] = chain.id
             self._do(Deed("started", chain.id, {"attempt": chain.attempt, "level": self.board.next_level(chain)}))
             return self._task(chain).to_config()
@@ -140,6 +151,7 @@ class SearchCoordinator:
             note = LevelNote(bool(result["collapsed"]), float(result["val_accuracy"]))
             level = int(result["level"])
             self._has_trained = True
+            self._ramp.done(time.monotonic())
             self.board.committed(lineage, level, note)
             key = self.board.chains[lineage].plan.key_of_level(level)
             self._do(Deed("committed", lineage, {"key": key, "level": level, "busy_s": result["busy_s"]}))

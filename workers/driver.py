@@ -1,5 +1,6 @@
-"""`python -m workers.driver SEARCH_ID`: drives one search to its terminal record.
+"""`python -m workers.driver`: drives the search that a line on stdin names, `TENANT/SEARCH_ID`, to its terminal record.
 
+It imports what it needs while it waits for the line, so that one may be started before there is a search.
 Exit code 0 says that the search has ended; with any other the dispatcher starts a fresh driver.
 """
 
@@ -9,6 +10,7 @@ import asyncio
 import os
 import shutil
 import sys
+import threading
 
 import structlog
 
@@ -18,7 +20,7 @@ from service.store.record import Record
 from workers import logs, ray_session, tune_folder
 from workers.adoption import adopt
 from workers.parent import die_with_parent
-from workers.search_run import Abandoned, SearchRun
+from workers.search_run import Abandoned, SearchRun, import_tune
 
 EXIT_STALE = 3
 EXIT_ABANDONED = 4
@@ -52,11 +54,15 @@ async def drive(tenant: str, search_id: str, epoch: int, settings: Settings) -> 
 
 
 def main() -> None:
-    """Read who and what from the command line and the environment, and drive."""
-    die_with_parent()
+    """Read who and what from stdin and the environment, and drive."""
     os.environ.update(ray_session.TUNE_ENVIRONMENT)
-    search_id, settings = sys.argv[1], Settings()
-    tenant, epoch = os.environ.get("LTH_TENANT", "local"), int(os.environ["LTH_EPOCH"])
+    threading.Thread(target=import_tune, name="imports", daemon=True).start()
+    line = sys.stdin.buffer.readline().decode()
+    if not line.endswith("\n"):
+        os._exit(0)  # nobody will ever name a search; the imports need not be waited for
+    die_with_parent()
+    tenant, _, search_id = line.strip().partition("/")
+    epoch, settings = int(os.environ["LTH_EPOCH"]), Settings()
     logs.configure(settings, process="driver", search=search_id)
     asyncio.run(_drive_and_leave(tenant, search_id, epoch, settings))
 

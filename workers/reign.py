@@ -22,6 +22,7 @@ from workers.backoff import Backoff
 from workers.children import Child, module, spawn
 from workers.fleet import Fleet, SearchName
 from workers.ray_local import LocalRay, home_id, make_token
+from workers.spare import Spare
 
 TICK_S = 0.25
 PAUSE_S = 1.0
@@ -53,6 +54,7 @@ class Reign:
         self._env = self._environment()
         self._ray = None if settings.ray_address else LocalRay(settings, self._env)
         self._ray_child: Child | None = None
+        self._spare = Spare(self._spawn_driver)
         self._fleet = Fleet(settings.max_drivers, self._start_driver)
         self._helpers: dict[str, Child] = {}
         self._backoffs: dict[str, Backoff] = {}
@@ -95,6 +97,7 @@ class Reign:
     def end(self) -> None:
         """Kill all children, at once."""
         self._fleet.kill_all()
+        self._spare.kill()
         for child in [*self._helpers.values(), *filter(None, [self._ray_child])]:
             child.kill()
         kill_tagged(self._tag)
@@ -114,6 +117,8 @@ class Reign:
         await self._settle_cancelled()
         if self._has_cluster:
             self._fleet.launch(dict.fromkeys([*self._open, *queued]))
+        if self._ray is None or self._ray.is_ready:
+            self._spare.keep()
         await self._tend_helpers()
 
     @property
@@ -137,6 +142,7 @@ class Reign:
         if child is not None:
             self._log.warning("ray ended", code=child.exit_code)
             self._fleet.kill_all()
+            self._spare.kill()
             host = self._helpers.pop("engine_host", None)
             for dead in filter(None, [host, child]):
                 dead.kill()
@@ -215,17 +221,18 @@ class Reign:
     def _start_helper(self, name: str, argv: list[str]) -> None:
         if not self._backoff(name).is_over:
             return
-        env = self._env | {"LTH_EPOCH": str(self._lease.epoch)} | self._cluster_environment()
-        self._helpers[name] = spawn(name, argv, env, self._log_file(name))
+        self._helpers[name] = spawn(name, argv, self._child_environment(), self._log_file(name))
         self._log.info("helper starts", name=name, pid=self._helpers[name].process.pid)
 
     def _start_driver(self, name: SearchName) -> Child:
         tenant, search_id = name
-        own = {"LTH_EPOCH": str(self._lease.epoch), "LTH_TENANT": tenant}
-        env = self._env | own | self._cluster_environment()
-        child = spawn("driver", module("workers.driver", search_id), env, self._log_file("driver"))
+        child = self._spare.give(f"{tenant}/{search_id}")
         self._log.info("driver starts", search=search_id, pid=child.process.pid)
         return child
+
+    def _spawn_driver(self) -> Child:
+        """Start a driver that waits for its search."""
+        return spawn("driver", module("workers.driver"), self._child_environment(), self._log_file("driver"))
 
     def _environment(self) -> dict[str, str]:
         """What all children share; a remote cluster's own authentication settings are left as they are."""
@@ -236,10 +243,12 @@ class Reign:
             env |= ray_session.environment(str(token), loopback=True)
         return env
 
-    def _cluster_environment(self) -> dict[str, str]:
+    def _child_environment(self) -> dict[str, str]:
+        """What a driver or a helper that starts now needs to write under this leader and to join the cluster."""
+        own = self._env | {"LTH_EPOCH": str(self._lease.epoch)}
         if self._ray is None:
-            return {"LTH_RAY_ADDRESS": self._settings.ray_address}
-        return {"LTH_RAY_ADDRESS": self._ray.address, ray_session.READY_FILE: str(self._ray.ready_file)}
+            return own | {"LTH_RAY_ADDRESS": self._settings.ray_address}
+        return own | {"LTH_RAY_ADDRESS": self._ray.address, ray_session.READY_FILE: str(self._ray.ready_file)}
 
     def _log_file(self, name: str) -> Path:
         return self._settings.home / "logs" / f"{name}.log"

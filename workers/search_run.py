@@ -119,7 +119,7 @@ class SearchRun:
     async def _start_trials(self) -> None:
         """Join the cluster, wait for its pool, and let Tune run in a thread of its own."""
         try:
-            await asyncio.to_thread(_import_tune)
+            await asyncio.to_thread(import_tune)
             await asyncio.to_thread(ray_session.connect, self._settings.ray_address)
         except (ConnectionError, RuntimeError, OSError) as error:
             raise Abandoned(f"cannot join the cluster: {error}") from error
@@ -195,6 +195,7 @@ class SearchRun:
         self._progress = [{**item, "lineage": known[item["key"]]} for item in levels if item["key"] in known]
         if levels or found["num_waiting"]:
             self._moved_at_s = time.monotonic()
+            self._coordinator.heard_of_trials()
 
     async def _beat(self) -> None:
         """Show what runs, and hear whether a client wants the search cancelled."""
@@ -291,6 +292,6 @@ class SearchRun:
         )
 
 
-def _import_tune() -> None:
-    """Load Tune while a local cluster is still starting."""
+def import_tune() -> None:
+    """Load Tune, which takes seconds, while something else is waited for."""
     importlib.import_module("workers.tuning")

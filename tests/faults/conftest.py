@@ -35,8 +35,8 @@ def search_of(seeds: list[int]) -> dict[str, Any]:
         "spec": {
             "model": {"name": "mlp", "sizes": [64, 48, 10]},
             "dataset": {"name": "digits"},
-            "train": {"steps": 15_000, "eval_every": 1500},
-            "prune": {"levels": 5, "fraction": 0.4},
+            "train": {"steps": 14_000, "eval_every": 1400},
+            "prune": {"levels": 4, "fraction": 0.4},
             "replicates": seeds,
             "treatments": ["random_reinit"],
         }
@@ -46,7 +46,7 @@ def search_of(seeds: list[int]) -> dict[str, Any]:
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A running service shared by the faults; each of them leaves it healthy."""
-    with running_stack(tmp_path_factory.mktemp("faults") / "home") as stack:
+    with running_stack(tmp_path_factory.mktemp("faults") / "home", checkpoint_every_s="0.5") as stack:
         yield stack
 
 
@@ -58,11 +58,11 @@ def deployment() -> Iterator[Deployment]:
 
 
 @pytest.fixture(scope="session")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Masks:
-    """Mask digests of all seeds, computed by one plain process without any service."""
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], Masks]]:
+    """Mask digests of all seeds, computed by one plain process without any service, beside the first tests."""
     folder = tmp_path_factory.mktemp("undisturbed")
     with computed_alone(search_of([seed for seeds in SEEDS.values() for seed in seeds]), folder) as alone:
-        return alone()
+        yield alone
 
 
 @contextmanager

@@ -21,13 +21,13 @@ from lth_core.weights import to_safetensors
 from service.settings import Settings
 from service.store.record import Record
 from tests.faults.conftest import computed_alone
-from tests.support.stack import Stack, running_stack
+from tests.support.stack import Stack
 from tests.support.tiny import tiny_arrays, tiny_data, tiny_info, tiny_lineage
 from tests.support.valkey import start_valkey, stop_valkey
 from workers.bridge import Bridge
 from workers.engines.orders import Order
 
-STEPS = 30_000
+STEPS = 15_000
 ALONE: dict[str, Any] = {
     "spec": {
         "model": {"name": "mlp", "sizes": [64, 300, 100, 10]},
@@ -38,7 +38,7 @@ ALONE: dict[str, Any] = {
         "treatments": [],
     }
 }
-SLOTS, STEPS_OF_A_PACK = 4, 4000
+SLOTS, STEPS_OF_A_PACK = 4, 2000
 PACKED = tiny_lineage(train={"steps": STEPS_OF_A_PACK, "eval_every": 500}, engine="pack")
 
 
@@ -57,23 +57,23 @@ def until_kept(store: Path, num: int) -> list[int]:
     return found
 
 
-def test_a_level_goes_on_where_its_killed_engine_had_last_written_and_ends_with_the_same_masks(tmp_path: Path) -> None:
-    with running_stack(tmp_path / "home", checkpoint_every_s="0.5") as stack:
+def test_a_level_goes_on_where_its_killed_engine_had_last_written_and_ends_with_the_same_masks(
+    stack: Stack, tmp_path: Path
+) -> None:
+    with computed_alone(ALONE, tmp_path) as alone:
         search = stack.submit(ALONE, key="long")
         [before] = until_kept(stack.home / "objects", 1)
         for engine in stack.processes("ray::", "Engine"):  # one of them trains
             engine.kill()
         assert stack.wait(search)["status"] == "succeeded"
-        masks, resumed = stack.masks(search), resumed_at(stack)
-    assert [before <= step < STEPS for step in resumed] == [True]
-
-    with computed_alone(ALONE, tmp_path) as alone:
-        assert masks == alone()
+        assert [before <= step < STEPS for step in resumed_at(stack, search)] == [True]
+        assert stack.masks(search) == alone()
 
 
-def resumed_at(stack: Stack) -> list[int]:
-    """Return at which step the dense network's training went on."""
-    manifests = (stack.home / "objects").glob("lineages/*/*/L000.json")
+def resumed_at(stack: Stack, search: str) -> list[int]:
+    """Return at which step the training of a search's dense networks went on."""
+    names = [lineage["dense_key"].removeprefix("sha256:") for lineage in stack.pages(f"/v1/searches/{search}/lineages")]
+    manifests = [stack.home / "objects" / "lineages" / "local" / name / "L000.json" for name in names]
     return [json.loads(path.read_text())["provenance"]["resumed_at"] for path in manifests]
 
 

@@ -37,7 +37,7 @@ def search_of(replicates: list[int], steps: int = 15_000) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("replicates", "steps"),
     [
-        pytest.param([1, 2, 3], 15_000, id="12-lineages"),
+        pytest.param([1, 2, 3], 25_000, id="12-lineages"),
         pytest.param(list(range(10, 20)), 6000, id="40-lineages", marks=pytest.mark.chaos),
     ],
 )

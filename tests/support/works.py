@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import signal
 import sys
 import tempfile
 import time
@@ -135,13 +133,14 @@ class Works:
         return found
 
     def kill(self, words: str) -> int:
-        """SIGKILL the one process that the words name; return its id."""
+        """SIGKILL the process that the words name; of several drivers the youngest only waits for a search."""
         deadline = time.monotonic() + 30
         while not (found := self.processes(words)):
             assert time.monotonic() < deadline, f"no process {words!r}"
             time.sleep(0.05)
-        os.kill(found[0].pid, signal.SIGKILL)
-        return found[0].pid
+        oldest = min(found, key=lambda process: process.create_time())
+        oldest.kill()
+        return oldest.pid
 
     def log_tail(self) -> str:
         """The last words of all processes."""

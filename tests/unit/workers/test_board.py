@@ -270,3 +270,15 @@ def test_every_method_and_mode_ends_in_any_number_of_slots(num_slots: int, metho
     assert board.is_finished
     assert all(chain.state == "succeeded" for chain in board.chains.values())
     assert len(order) == 2 * (3 + 3 + 4 * 2)
+
+
+def test_work_left_is_that_of_lineages_that_have_not_ended() -> None:
+    board = make_board(replicates=[0, 1], treatments=[], prune={"levels": 2})
+    assert board.work_left() == (6, 120)
+    settle(board)
+    chain = board.start_next(0.0)
+    assert chain is not None
+    commit(board, chain)
+    assert board.work_left() == (5, 100)
+    board.end_all("cancelled", "no more wanted")
+    assert board.work_left() == (0, 0)
